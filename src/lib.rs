@@ -1,0 +1,32 @@
+//! riverbed: an embeddable, durable event log in Apache Kafka's own on-disk format.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        clippy::let_underscore_must_use,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        clippy::print_stdout,
+        clippy::print_stderr,
+        clippy::too_many_lines,
+        reason = "tests choose their numbers, and may wait"
+    )
+)]
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("riverbed needs 64-bit Linux: its promises rest on what that kernel does with maps, room and syncs");
+
+mod clock;
+mod error;
+mod sync;
+mod types;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use error::{Corruption, CorruptionReason, Error, ErrorKind, InvalidRecordReason, Result};
+pub use types::{
+    Acks, Isolation, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, ReadUpTo, Sequence, Timestamp,
+    TimestampType, TopicId, TopicName, TopicPartition,
+};
