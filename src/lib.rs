@@ -21,11 +21,17 @@ compile_error!("riverbed needs 64-bit Linux: its promises rest on what that kern
 
 mod clock;
 mod error;
+mod record;
 mod sync;
 mod types;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Corruption, CorruptionReason, Error, ErrorKind, InvalidRecordReason, Result};
+pub use record::{
+    Attributes, BatchBuilder, BatchHeader, Batches, Compression, ControlRecord, Data, DecompressionLimits, EndMarker,
+    Header, HeaderView, HeaderViews, IntoData, Payload, Record, RecordBatch, RecordView, Records, TransactionResult,
+    crc32, crc32c,
+};
 pub use types::{
     Acks, Isolation, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, ReadUpTo, Sequence, Timestamp,
     TimestampType, TopicId, TopicName, TopicPartition,
