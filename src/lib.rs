@@ -21,12 +21,14 @@ compile_error!("riverbed needs 64-bit Linux: its promises rest on what that kern
 
 mod clock;
 mod error;
+mod io;
 mod record;
 mod sync;
 mod types;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Corruption, CorruptionReason, Error, ErrorKind, InvalidRecordReason, Result};
+pub use io::{BudgetStats, Directory, Entry, EntryKind, FileRange, Region, View, Way, guard_against_sigbus};
 pub use record::{
     Attributes, BatchBuilder, BatchHeader, Batches, Compression, ControlRecord, Data, DecompressionLimits, EndMarker,
     Header, HeaderView, HeaderViews, IntoData, Payload, Record, RecordBatch, RecordView, Records, TransactionResult,
@@ -36,3 +38,12 @@ pub use types::{
     Acks, Isolation, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, ReadUpTo, Sequence, Timestamp,
     TimestampType, TopicId, TopicName, TopicPartition,
 };
+
+/// The simulated disk, for tests of log semantics and of crashes.
+#[cfg(any(test, feature = "sim"))]
+pub mod sim {
+    pub use crate::io::sim::{
+        Call, CrashMode, ExhaustiveStates, Failure, Fault, History, Left, PowerCut, Random, Replay, SectorSize,
+        SimDirectory, SimDisk, SimRegion,
+    };
+}
