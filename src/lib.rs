@@ -23,6 +23,7 @@ mod clock;
 mod error;
 mod io;
 mod record;
+mod segment;
 mod sync;
 mod types;
 
@@ -34,6 +35,7 @@ pub use record::{
     Header, HeaderView, HeaderViews, IntoData, Payload, Record, RecordBatch, RecordView, Records, TransactionResult,
     crc32, crc32c,
 };
+pub use segment::{AbortedTransaction, Segment};
 pub use types::{
     Acks, Isolation, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, ReadUpTo, Sequence, Timestamp,
     TimestampType, TopicId, TopicName, TopicPartition,

@@ -1,0 +1,98 @@
+//! From one batch to the next in a log file, and what makes a batch the one that follows.
+
+use crate::error::{CorruptionReason, Error, ErrorKind, Result};
+use crate::record::batch_header::{self, CRC_START, HEADER_LEN, LENGTH_OVERHEAD, MAGIC, MAGIC_V2};
+use crate::record::{self, BatchHeader, checksum, next_batch};
+use crate::types::{LeaderEpoch, Offset};
+
+/// What stands at a position of a log file.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// A batch whose header is possible and whose bytes are all there. Its checksum has not been looked at.
+    Batch(BatchHeader),
+    /// Nothing: the file ends here, or holds only zeros from here on as far as a header reaches.
+    End,
+    /// Something that is no batch. The position in the error is that of the batch's start in the file.
+    Broken(Error),
+}
+
+/// Looks at what `bytes`, a log file up to where it counts, hold at `position`.
+pub(crate) fn next_at(bytes: &[u8], position: usize) -> Next {
+    let broken = |error: Error| Next::Broken(error.moved(position as u64));
+    match next_batch(bytes.get(position..).unwrap_or_default()) {
+        record::Next::Batch(header, _) => Next::Batch(header),
+        record::Next::EndOfData => Next::End,
+        record::Next::Torn { expected, found } => {
+            broken(Error::corrupt(0, CorruptionReason::Truncated { expected, found }))
+        }
+        record::Next::Invalid(error) => broken(as_damage(error)),
+    }
+}
+
+/// A header that breaks a rule of the format is damage where it stands in a file; an old magic is not.
+fn as_damage(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::InvalidRecord => Error::corrupt(0, CorruptionReason::Header(error.to_string())),
+        _ => error,
+    }
+}
+
+/// Goes from `position` over batches that end below `offset`, by the three header fields that this takes. Stops at the
+/// first that does not, and wherever anything looks odd: [`next_at`] says what it is.
+pub(crate) fn skip_below(bytes: &[u8], position: usize, offset: Offset) -> usize {
+    let mut place = position;
+    while let Some(head) = bytes.get(place..).and_then(<[u8]>::first_chunk::<HEADER_LEN>) {
+        let (base, length, delta) = batch_header::skim(head);
+        let last = base.checked_add(i64::from(delta)).filter(|last| delta >= 0 && *last >= 0);
+        let size = usize::try_from(length).map_or(0, |length| length + LENGTH_OVERHEAD);
+        let is_odd = head[MAGIC.start] != MAGIC_V2.cast_unsigned() || size < HEADER_LEN || size > bytes.len() - place;
+        if is_odd || last.is_none_or(|last| last >= offset.as_i64()) {
+            break;
+        }
+        place += size;
+    }
+    place
+}
+
+/// Checks the checksum of the batch with `header` at `position`.
+pub(crate) fn check_crc(bytes: &[u8], position: usize, header: &BatchHeader) -> Result<()> {
+    let expected = checksum::crc32c(&bytes[position + CRC_START..position + header.size()]);
+    if expected == header.crc {
+        return Ok(());
+    }
+    Err(Error::corrupt(position as u64, CorruptionReason::Crc { expected, found: header.crc }))
+}
+
+/// What a batch must continue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected {
+    /// The offset behind the batch before.
+    pub(crate) offset: Offset,
+    /// The epoch of the batch before.
+    pub(crate) epoch: LeaderEpoch,
+    /// Whether offsets may be left out, as compaction does.
+    pub(crate) gaps: bool,
+}
+
+impl Expected {
+    /// Whether the batch with `header` is one that may come next. Base offset and epoch lie outside of the checksum:
+    /// a torn or misdirected write can leave that right.
+    pub(crate) fn check(&self, position: usize, header: &BatchHeader) -> Result<()> {
+        let found = header.base_offset;
+        if found < self.offset || (found > self.offset && !self.gaps) {
+            let reason = CorruptionReason::BaseOffset { expected: self.offset.as_i64(), found: found.as_i64() };
+            return Err(Error::corrupt(position as u64, reason));
+        }
+        if header.leader_epoch < self.epoch {
+            let reason = CorruptionReason::Epoch { last: self.epoch.get(), found: header.leader_epoch.get() };
+            return Err(Error::corrupt(position as u64, reason));
+        }
+        Ok(())
+    }
+
+    /// What must come behind the batch with `header`.
+    #[must_use]
+    pub(crate) fn after(&self, header: &BatchHeader) -> Self {
+        Self { offset: header.next_offset(), epoch: header.leader_epoch, gaps: self.gaps }
+    }
+}
