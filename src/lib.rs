@@ -22,6 +22,7 @@ compile_error!("riverbed needs 64-bit Linux: its promises rest on what that kern
 mod clock;
 mod error;
 mod io;
+mod log;
 mod record;
 mod segment;
 mod sync;
@@ -30,6 +31,10 @@ mod types;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Corruption, CorruptionReason, Error, ErrorKind, InvalidRecordReason, Result};
 pub use io::{BudgetStats, Directory, Entry, EntryKind, FileRange, Region, View, Way, guard_against_sigbus};
+pub use log::{
+    AppendOrigin, Appended, CleanupPolicy, CutReason, DeletedRecords, FetchLimit, Fetched, FlushPolicy, HighWatermark,
+    Log, LogConfig, Marks, OffsetTimestamp, Recovery, SegmentInfo, TopicCompression,
+};
 pub use record::{
     Attributes, BatchBuilder, BatchHeader, Batches, Compression, ControlRecord, Data, DecompressionLimits, EndMarker,
     Header, HeaderView, HeaderViews, IntoData, Payload, Record, RecordBatch, RecordView, Records, TransactionResult,

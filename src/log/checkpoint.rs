@@ -1,0 +1,194 @@
+//! The log's own checkpoint file: up to where all is synced, where the log starts, the high watermark.
+//!
+//! Kafka keeps these for all partitions of a directory in text files, once a minute; ours lies in the partition's
+//! directory and is replaced atomically.
+
+use crate::error::{CorruptionReason, Error, ErrorKind, Result};
+use std::time::Duration;
+
+use crate::io::Directory;
+use crate::record::framed::{self, Format};
+use crate::sync::Mutex;
+use crate::types::Offset;
+
+/// The file's name.
+pub(crate) const FILE: &str = "log-checkpoint";
+
+const FORMAT: Format = Format { magic: b"rvrblogc", version: 1 };
+const FIXED: usize = 5;
+const MAX_FILE: u64 = 16 << 20;
+
+/// What the checkpoint says. All of it was true, durably, when it was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Checkpoint {
+    /// Everything below it is synced.
+    pub(crate) recovery_point: RecoveryPoint,
+    /// The first offset that may be read.
+    pub(crate) log_start: Offset,
+    /// The high watermark, a lower bound.
+    pub(crate) high_watermark: Offset,
+    /// Segments that a cut ended in front of their file's end: a clean close trims them.
+    pub(crate) cut_segments: Vec<CutSegment>,
+}
+
+/// A segment whose file holds more than counts. What follows stays there for who still holds slices of it, and must
+/// never be read again, even after the segment behind it is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CutSegment {
+    /// The offset in the file's name.
+    pub(crate) base: Offset,
+    /// The offset behind its last record.
+    pub(crate) end: Offset,
+    /// How many of the file's bytes count.
+    pub(crate) position: u64,
+}
+
+/// Where recovery starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RecoveryPoint {
+    /// The offset below which all is synced.
+    pub(crate) offset: Offset,
+    /// The segment that holds it.
+    pub(crate) base: Offset,
+    /// The byte position in that segment where the batch at the offset begins, or will.
+    pub(crate) position: u64,
+}
+
+impl Checkpoint {
+    /// Where a cut ended the segment at `base`, if one did.
+    pub(crate) fn cut_of(&self, base: Offset) -> Option<&CutSegment> {
+        self.cut_segments.iter().find(|cut| cut.base == base)
+    }
+
+    /// Reads the file, or says that there is none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`] or [`ErrorKind::UnsupportedVersion`] for what the file holds; what reading can answer.
+    pub(crate) fn read(directory: &dyn Directory) -> Result<Option<Self>> {
+        let bytes = match directory.read(FILE, MAX_FILE) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Self::decode(&bytes).map(Some).map_err(|error| error.located(&directory.path().join(FILE), 0))
+    }
+
+    /// Replaces the file, durably.
+    pub(crate) fn write(&self, directory: &dyn Directory) -> Result<()> {
+        directory.replace(FILE, &self.encode())
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let point = &self.recovery_point;
+        let fixed =
+            [point.offset.get(), point.base.get(), point.position, self.log_start.get(), self.high_watermark.get()];
+        let cut = self.cut_segments.iter().flat_map(|cut| [cut.base.get(), cut.end.get(), cut.position]);
+        let body: Vec<u8> = fixed.into_iter().chain(cut).flat_map(u64::to_be_bytes).collect();
+        framed::frame(FORMAT, &body)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        let (_, body) = framed::unframe(FORMAT, bytes)?;
+        let wrong = |text: &str| Error::corrupt(0, CorruptionReason::SideFile(text.to_owned()));
+        let (numbers, rest) = body.as_chunks();
+        let offset = |bytes: &[u8; 8]| {
+            Offset::from_i64(i64::from_be_bytes(*bytes)).ok_or_else(|| wrong("checkpoint holds a negative number"))
+        };
+        let numbers: Vec<Offset> = numbers.iter().map(offset).collect::<Result<_>>()?;
+        let Some((fixed, cut)) = numbers.split_first_chunk::<FIXED>() else {
+            return Err(wrong("checkpoint has another length"));
+        };
+        let (cut, odd) = cut.as_chunks();
+        if !rest.is_empty() || !odd.is_empty() {
+            return Err(wrong("checkpoint has another length"));
+        }
+        let [point, base, position, log_start, high_watermark] = *fixed;
+        let cut_segment =
+            |[base, end, position]: &[Offset; 3]| CutSegment { base: *base, end: *end, position: position.get() };
+        Ok(Self {
+            recovery_point: RecoveryPoint { offset: point, base, position: position.get() },
+            log_start,
+            high_watermark,
+            cut_segments: cut.iter().map(cut_segment).collect(),
+        })
+    }
+}
+
+/// The checkpoint file with what it says now.
+///
+/// Its lock comes after the writer's. Who moves the recovery point up holds this one alone, so that no append waits for
+/// the file; a cut holds both.
+#[derive(Debug)]
+pub(crate) struct CheckpointFile(Mutex<Written>);
+
+/// What the file says, and since when.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Written {
+    /// The contents.
+    pub(crate) checkpoint: Checkpoint,
+    /// When it was last written, by the monotonic clock.
+    pub(crate) written_at: Duration,
+}
+
+impl CheckpointFile {
+    /// The file that holds `checkpoint`.
+    pub(crate) fn new(checkpoint: Checkpoint) -> Self {
+        Self(Mutex::new(Written { checkpoint, written_at: Duration::ZERO }))
+    }
+
+    /// What the file says.
+    pub(crate) fn get(&self) -> Checkpoint {
+        self.0.lock().checkpoint.clone()
+    }
+
+    /// Replaces the file with what `next` makes of it, if it makes anything. A failed write leaves the file as it was.
+    pub(crate) fn update(
+        &self,
+        directory: &dyn Directory,
+        next: impl FnOnce(&mut Written) -> Option<Checkpoint>,
+    ) -> Result<()> {
+        let mut written = self.0.lock();
+        if let Some(checkpoint) = next(&mut written) {
+            checkpoint.write(directory)?;
+            written.checkpoint = checkpoint;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_comes_back() {
+        let point = RecoveryPoint { offset: Offset::new(7), base: Offset::new(5), position: 123 };
+        let checkpoint = Checkpoint {
+            recovery_point: point,
+            log_start: Offset::new(2),
+            high_watermark: Offset::new(6),
+            cut_segments: vec![CutSegment { base: Offset::new(3), end: Offset::new(4), position: 61 }],
+        };
+        assert_eq!(Checkpoint::decode(&checkpoint.encode()).unwrap(), checkpoint);
+    }
+
+    #[test]
+    fn a_body_of_another_shape_is_damage() {
+        for body in [&[0; 39][..], &[0; 41], &[0xff; 40], &[0; 32]] {
+            let error = Checkpoint::decode(&framed::frame(FORMAT, body)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corruption);
+        }
+    }
+
+    #[test]
+    fn the_documented_example_is_what_is_written() {
+        let point = RecoveryPoint { offset: Offset::new(7), base: Offset::new(5), position: 140 };
+        let checkpoint = Checkpoint {
+            recovery_point: point,
+            log_start: Offset::new(2),
+            high_watermark: Offset::new(6),
+            cut_segments: vec![CutSegment { base: Offset::new(3), end: Offset::new(4), position: 61 }],
+        };
+        assert_eq!(crate::record::vectors::documented("log-checkpoint"), checkpoint.encode());
+    }
+}

@@ -1,0 +1,276 @@
+//! One partition's log: segments without end, the marks that readers may not pass, one writer.
+
+mod append;
+mod checkpoint;
+mod close;
+mod config;
+mod delete;
+mod durability;
+pub(crate) mod epoch_cache;
+mod latch;
+mod layout;
+mod open;
+pub(crate) mod origin;
+pub(crate) mod partition_metadata;
+mod producer_check;
+mod producer_entry;
+mod producer_snapshot;
+pub(crate) mod producer_state;
+mod read;
+mod recover;
+mod refresh;
+mod replay;
+mod replicate;
+mod roll;
+mod segment_set;
+mod tail;
+pub(crate) mod text_checkpoint;
+mod truncate;
+mod validate;
+mod watermarks;
+
+pub use append::{AppendOrigin, Appended};
+pub(crate) use close::Ends;
+pub use config::{CleanupPolicy, FlushPolicy, HighWatermark, LogConfig, TopicCompression};
+pub use delete::DeletedRecords;
+pub use open::{CutReason, Recovery};
+pub(crate) use open::{LastClose, LogOptions, OpenMode};
+pub use read::{FetchLimit, Fetched, OffsetTimestamp};
+pub(crate) use validate::single_batch;
+pub use watermarks::Marks;
+
+use std::fmt;
+
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::{Directory, GroupSync, generation};
+use crate::log::checkpoint::CheckpointFile;
+use crate::log::latch::FailureLatch;
+use crate::log::segment_set::SegmentSet;
+use crate::log::tail::Tail;
+use crate::log::watermarks::Watermarks;
+use crate::segment::Segment;
+use crate::sync::{Arc, ArcSwap, AtomicBool, CachePadded, Event, Mutex, MutexGuard, Ordering};
+use crate::types::{Isolation, Offset, ReadUpTo};
+
+/// One partition's log.
+///
+/// Appends, cuts and deletions take the writer lock; readers take none. Durability is a watermark: an append returns
+/// when its bytes are published, [`Log::wait_durable`] when they are synced.
+pub struct Log {
+    directory: Arc<dyn Directory>,
+    clock: Arc<dyn Clock>,
+    config: ArcSwap<LogConfig>,
+    verify_always: bool,
+    read_only: bool,
+    /// What readers see, log start included: replaced as a whole under `writer`, never edited.
+    segments: ArcSwap<SegmentSet>,
+    /// Stored under `writer`, loaded without it; on cache lines of their own, as readers spin on them.
+    marks: CachePadded<Watermarks>,
+    /// Held by whoever appends, rolls, truncates or deletes. No reader takes it; no sync runs under it, but those of a
+    /// cut.
+    writer: Mutex<Writer>,
+    /// Lock order: `rounds`, `writer`, then this one.
+    checkpoint: CheckpointFile,
+    /// Held through a round of syncs, a cut, a deletion and a close: a round writes files beside the log, which must
+    /// not come back behind those who remove them. Lock order: this one, then `writer`.
+    rounds: Mutex<()>,
+    sync: GroupSync,
+    latch: FailureLatch,
+    closed: AtomicBool,
+    /// Closed because its topic was deleted.
+    deleted: AtomicBool,
+    /// Which process opened it, told by forks: a child's handles are closed.
+    generation: u64,
+    /// Whether segments were rolled that are not yet synced.
+    has_unsealed: AtomicBool,
+    /// Notified when a mark moves and when the log closes.
+    moved: Event,
+    recovery: Recovery,
+}
+
+/// A segment in numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SegmentInfo {
+    /// The base offset.
+    pub base_offset: Offset,
+    /// Bytes of its log file that hold batches of the segment.
+    pub bytes: u64,
+    /// Whether appends go to it.
+    pub active: bool,
+}
+
+/// Who moves the high watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HighMark {
+    /// It follows the log, as the topic's `high.watermark` says.
+    Follows,
+    /// A replica moves it.
+    Held,
+}
+
+/// What only the holder of the writer lock sees.
+struct Writer {
+    /// The configuration in force: the writer's own copy.
+    config: Arc<LogConfig>,
+    /// The marks: these are the ones that count, readers see copies.
+    marks: Marks,
+    /// Who moves the high watermark.
+    high_mark: HighMark,
+    /// What appending needs; loaded by the first append.
+    tail: Option<Tail>,
+    /// Segments that were rolled and are not yet synced, oldest first.
+    unsealed: Vec<durability::Sealing>,
+    /// Names were created since the directory was last synced.
+    directory_dirty: bool,
+    /// Damage above the recovery point that opening did not cut: nothing is appended behind it.
+    damage: Option<Error>,
+}
+
+impl Log {
+    /// The offset of the first record that may be read.
+    #[must_use]
+    pub fn log_start(&self) -> Offset {
+        self.segments.load().log_start()
+    }
+
+    /// The mark up to which a reader of this kind sees: an exclusive end.
+    #[must_use]
+    pub fn end(&self, up_to: ReadUpTo) -> Offset {
+        self.marks.limit(up_to, Isolation::ReadUncommitted)
+    }
+
+    /// The last stable offset: below it no transaction is open.
+    #[must_use]
+    pub fn last_stable_offset(&self) -> Offset {
+        self.marks.last_stable()
+    }
+
+    /// Log start and all marks, consistent with each other. Takes the writer lock for a moment.
+    #[must_use]
+    pub fn offsets(&self) -> (Offset, Marks) {
+        let writer = self.writer.lock();
+        (self.log_start(), writer.marks)
+    }
+
+    /// What opening cut, rebuilt or found damaged.
+    #[must_use]
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> Arc<LogConfig> {
+        self.config.load_full()
+    }
+
+    /// Puts another configuration in force, from the next append or roll on.
+    pub fn set_config(&self, config: LogConfig) {
+        let config = Arc::new(config);
+        let mut writer = self.writer.lock();
+        writer.config = Arc::clone(&config);
+        self.config.store(config);
+    }
+
+    /// When the log is synced without being asked.
+    pub(crate) fn flush_policy(&self) -> FlushPolicy {
+        self.config.load().flush_policy()
+    }
+
+    /// Base of the last segment: everything below it is sealed.
+    pub(crate) fn active_base(&self) -> Offset {
+        let set = self.segments.load();
+        set.last().map_or(set.log_start(), |last| last.base_offset())
+    }
+
+    /// Whether segments were rolled that are not yet synced.
+    pub(crate) fn has_unsealed(&self) -> bool {
+        self.has_unsealed.load(Ordering::Acquire)
+    }
+
+    /// The segments that readers see, ascending. The last one is active.
+    #[must_use]
+    pub fn segments(&self) -> Vec<Arc<Segment>> {
+        self.segments.load().segments().to_vec()
+    }
+
+    /// The segments as numbers.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`]; what mapping the last segment can answer, where another process may be writing it.
+    pub fn segment_infos(&self) -> Result<Vec<SegmentInfo>> {
+        self.check_open()?;
+        let log_end = self.marks.end();
+        let set = self.segments.load();
+        let checkpoint = self.checkpoint.get();
+        let info = |(index, segment): (usize, &Arc<Segment>)| {
+            let is_last = index + 1 == set.segments().len();
+            let bytes = match checkpoint.cut_of(segment.base_offset()) {
+                Some(cut) => cut.position,
+                None if is_last && self.read_only => segment.len_below(set.end_of(index, log_end))?,
+                None => segment.size(),
+            };
+            Ok(SegmentInfo { base_offset: segment.base_offset(), bytes, active: is_last })
+        };
+        set.segments().iter().enumerate().map(info).collect()
+    }
+
+    /// Whether the handle still works.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`], in a forked child too; [`ErrorKind::UnknownTopic`] if the topic was deleted.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) || self.generation != generation() {
+            let (kind, what) = match self.deleted.load(Ordering::Acquire) {
+                true => (ErrorKind::UnknownTopic, "was deleted"),
+                false => (ErrorKind::Closed, "is closed"),
+            };
+            return Err(Error::new(kind, format!("{} {what}", self.directory.path().display())));
+        }
+        Ok(())
+    }
+
+    /// Whether the log is open and no write to it has failed.
+    pub(crate) fn takes_writes(&self) -> bool {
+        !self.read_only && self.check_open().is_ok() && self.latch.check().is_ok()
+    }
+
+    /// The writer lock, if the log takes writes at all.
+    fn lock_writer(&self) -> Result<MutexGuard<'_, Writer>> {
+        if self.read_only {
+            let message = format!("{} is open read-only", self.directory.path().display());
+            return Err(Error::new(ErrorKind::ReadOnly, message));
+        }
+        // Asked before too: in a forked child nobody may be left to release the lock.
+        self.check_open()?;
+        let writer = self.writer.lock();
+        self.check_open()?;
+        self.latch.check()?;
+        Ok(writer)
+    }
+
+    /// The writer lock, for who only looks at what it protects, or moves a mark.
+    fn lock_state(&self) -> Result<MutexGuard<'_, Writer>> {
+        let writer = self.writer.lock();
+        self.check_open()?;
+        Ok(writer)
+    }
+
+    /// Replaces what readers see. The guard shows that the caller is the writer.
+    fn publish(&self, _writer: &MutexGuard<'_, Writer>, next: SegmentSet) {
+        self.segments.store(Arc::new(next));
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut log = f.debug_struct("Log");
+        log.field("path", &self.directory.path()).field("start", &self.log_start()).field("end", &self.marks.end());
+        log.finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

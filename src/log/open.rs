@@ -1,0 +1,401 @@
+//! Opening a partition's directory: as it was closed, or recovered.
+
+use std::path::PathBuf;
+
+use crate::clock::Clock;
+use crate::error::{Corruption, ErrorKind, Result};
+use crate::io::{Directory, GroupSync, Region, View, generation};
+use crate::log::checkpoint::{Checkpoint, CheckpointFile, RecoveryPoint};
+use crate::log::close::Ends;
+use crate::log::latch::FailureLatch;
+use crate::log::layout::{Layout, SegmentFiles};
+use crate::log::recover::{Found, Recovering};
+use crate::log::replay::Replay;
+use crate::log::segment_set::SegmentSet;
+use crate::log::tail::{Tail, index_settings};
+use crate::log::watermarks::{Marks, Watermarks};
+use crate::log::{HighMark, HighWatermark, Log, LogConfig, Writer};
+use crate::segment::file_name::{FileKind, file_name};
+use crate::segment::indexes::{IndexFiles, Indexes};
+use crate::segment::walk::{Next, next_at};
+use crate::segment::{NewSegment, Segment, SegmentParts};
+use crate::sync::{Arc, ArcSwap, AtomicBool, CachePadded, Event, Mutex};
+use crate::types::Offset;
+
+/// How often a reader opens a log whose files change under it.
+const READ_ONLY_TRIES: usize = 5;
+
+/// What opening did to a partition, as a value: riverbed brings no logger along.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// Bytes cut off above the durable recovery point: what a crash left unfinished.
+    pub cut_bytes: u64,
+    /// Whole batches among them.
+    pub cut_batches: u64,
+    /// Why the first of them did not follow.
+    pub reason: Option<CutReason>,
+    /// Segments whose indexes were built anew.
+    pub rebuilt_indexes: u64,
+    /// Damage that was found and left as it is. Reads of these places answer the same.
+    pub damage: Vec<Corruption>,
+}
+
+/// Why recovery cut a log at a place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CutReason(pub(crate) String);
+
+/// Whether the log may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenMode {
+    /// This is the only writer.
+    Write,
+    /// Nothing is written; another process may be writing.
+    ReadOnly,
+}
+
+/// How the log was left, as far as the opener knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LastClose {
+    /// Closed cleanly with these ends; where the files say otherwise it was not.
+    Clean(Ends),
+    /// Left open. `same_power`: the power has certainly not failed since.
+    Unclean {
+        /// The machine has been up and the file system mounted all the time.
+        same_power: bool,
+    },
+    /// Kafka's, with what its checkpoints say.
+    Kafka {
+        /// Whether it was closed cleanly.
+        clean: bool,
+        /// `recovery-point-offset-checkpoint`.
+        recovery_point: Offset,
+        /// `log-start-offset-checkpoint`.
+        log_start: Option<Offset>,
+        /// `replication-offset-checkpoint`.
+        high_watermark: Option<Offset>,
+    },
+}
+
+/// What a log is opened with.
+#[derive(Clone, Debug)]
+pub(crate) struct LogOptions {
+    /// The topic's configuration.
+    pub(crate) config: Arc<LogConfig>,
+    /// The time.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Whether it may change.
+    pub(crate) mode: OpenMode,
+    /// How it was left.
+    pub(crate) last_close: LastClose,
+    /// Whether batches are checked each time they are read, rather than once.
+    pub(crate) verify_always: bool,
+}
+
+impl Log {
+    /// Opens the log in `directory`; an empty one is a new log.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Corruption`] for files that cannot be a log's, [`crate::ErrorKind::UnsupportedVersion`] for a newer
+    /// checkpoint; what the operating system can answer. Damaged batches are no error here: see [`Recovery`].
+    pub(crate) fn open(directory: Arc<dyn Directory>, options: &LogOptions) -> Result<Self> {
+        if options.mode == OpenMode::Write {
+            return Self::open_once(directory, options);
+        }
+        // Beside a writer a file may go, or be trimmed, between its listing and its opening.
+        for _ in 1..READ_ONLY_TRIES {
+            match Self::open_once(Arc::clone(&directory), options) {
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corruption) => {}
+                opened => return opened,
+            }
+        }
+        Self::open_once(directory, options)
+    }
+
+    fn open_once(directory: Arc<dyn Directory>, options: &LogOptions) -> Result<Self> {
+        let opening = Opening::new(directory, options)?;
+        if options.mode == OpenMode::Write {
+            opening.tidy()?;
+        }
+        let found = match options.last_close {
+            LastClose::Clean(ends) if opening.is_as_closed(&ends) => opening.as_closed(&ends)?,
+            LastClose::Clean(_) => opening.recovered(false)?,
+            LastClose::Unclean { same_power } => opening.recovered(same_power)?,
+            LastClose::Kafka { clean: true, .. } => opening.kafka_closed()?,
+            LastClose::Kafka { .. } => opening.recovered(false)?,
+        };
+        Ok(opening.into_log(found))
+    }
+}
+
+/// An opening under way.
+pub(super) struct Opening<'a> {
+    pub(super) directory: Arc<dyn Directory>,
+    pub(super) options: &'a LogOptions,
+    pub(super) layout: Layout,
+    pub(super) checkpoint: Checkpoint,
+}
+
+impl<'a> Opening<'a> {
+    fn new(directory: Arc<dyn Directory>, options: &'a LogOptions) -> Result<Self> {
+        // A reader asks for the checkpoint first: segments below its recovery point have their final length in the list.
+        let early =
+            if options.mode == OpenMode::ReadOnly { own_checkpoint(directory.as_ref(), options)? } else { None };
+        let entries = directory.list()?;
+        let swap_end = |name: &str, len: u64| swap_end(directory.as_ref(), name, len);
+        let layout = Layout::of(directory.path(), &entries, &swap_end)?;
+        let has_checkpoint = entries.iter().any(|entry| entry.name == super::checkpoint::FILE);
+        let late = has_checkpoint && options.mode == OpenMode::Write;
+        let own = if late { own_checkpoint(directory.as_ref(), options)? } else { early };
+        let checkpoint = own.unwrap_or_else(|| assumed_checkpoint(options.last_close, &layout));
+        Ok(Self { directory, options, layout, checkpoint })
+    }
+
+    /// Removes what is doomed and finishes what was interrupted, durably.
+    fn tidy(&self) -> Result<()> {
+        for name in &self.layout.doomed {
+            self.directory.unlink(name)?;
+        }
+        for (from, to) in &self.layout.renames {
+            self.directory.rename(from, to)?;
+        }
+        if self.layout.doomed.is_empty() && self.layout.renames.is_empty() { Ok(()) } else { self.directory.sync() }
+    }
+
+    /// The name under which a segment's file lies, which is another only where a swap is unfinished and nothing may be
+    /// renamed.
+    fn name(&self, base: Offset, kind: FileKind) -> String {
+        let name = file_name(base, kind);
+        if self.options.mode == OpenMode::Write {
+            return name;
+        }
+        let renamed = self.layout.renames.iter().find(|(_, to)| *to == name);
+        renamed.map_or(name, |(from, _)| from.clone())
+    }
+
+    /// A finished segment, nothing of which is opened yet.
+    pub(super) fn sealed(&self, files: &SegmentFiles) -> Arc<Segment> {
+        let region = self.directory.open_sealed(&self.name(files.base, FileKind::Log), files.log_len);
+        Arc::new(self.segment(files, region))
+    }
+
+    /// The log file as recovery reads it: another process may still append to the last one, and trim those that are not
+    /// yet below the recovery point.
+    pub(super) fn log_region(&self, files: &SegmentFiles, is_last: bool) -> Result<Arc<dyn Region>> {
+        let may_change = is_last || files.base >= self.checkpoint.recovery_point.base;
+        if may_change && self.options.mode == OpenMode::ReadOnly {
+            return self.directory.open_tail(&self.log_name(files));
+        }
+        Ok(self.directory.open_sealed(&self.log_name(files), files.log_len))
+    }
+
+    pub(super) fn log_view(&self, files: &SegmentFiles, is_last: bool) -> Result<View> {
+        self.log_region(files, is_last)?.view()
+    }
+
+    pub(super) fn log_name(&self, files: &SegmentFiles) -> String {
+        self.name(files.base, FileKind::Log)
+    }
+
+    pub(super) fn log_path(&self, files: &SegmentFiles) -> PathBuf {
+        self.directory.path().join(self.log_name(files))
+    }
+
+    /// Whether offsets may be left out above the recovery point: a follower of a compacted log gets it with gaps.
+    pub(super) fn may_have_gaps(&self) -> bool {
+        self.options.config.cleanup_policy.compact || matches!(self.options.last_close, LastClose::Kafka { .. })
+    }
+
+    /// Removes the segments from the one at `index` on, newest first: each is durably gone before the one in front of
+    /// it goes, so that no gap can arise.
+    pub(super) fn unlink_from(&self, index: usize) -> Result<()> {
+        for files in self.layout.segments.iter().skip(index).rev() {
+            unlink_segment(self.directory.as_ref(), files.base)?;
+            self.directory.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Removes snapshots that tell of what is no longer there.
+    pub(super) fn unlink_snapshots_above(&self, end: Offset) -> Result<()> {
+        let above = self.layout.snapshots.iter().filter(|offset| **offset > end);
+        let names: Vec<String> = above.map(|offset| file_name(*offset, FileKind::Snapshot)).collect();
+        for name in &names {
+            self.directory.unlink(name)?;
+        }
+        if names.is_empty() { Ok(()) } else { self.directory.sync() }
+    }
+
+    /// How a segment is set up that goes on at `base`.
+    pub(super) fn new_segment(&self, base: Offset) -> NewSegment {
+        NewSegment {
+            base,
+            capacity: u64::from(self.options.config.segment_bytes),
+            settings: index_settings(&self.options.config),
+            now: self.options.clock.now(),
+            jitter: 0,
+            verify_always: self.options.verify_always,
+        }
+    }
+
+    /// A segment over `region` that searches its index files.
+    pub(super) fn segment(&self, files: &SegmentFiles, region: Arc<dyn Region>) -> Segment {
+        let index =
+            |kind, len: Option<u64>| len.map(|len| self.directory.open_sealed(&self.name(files.base, kind), len));
+        let indexes = Indexes::Files(IndexFiles {
+            base: files.base,
+            log_len: files.log_len,
+            offsets: index(FileKind::OffsetIndex, files.offset_index_len),
+            times: index(FileKind::TimeIndex, files.time_index_len),
+        });
+        Segment::new(SegmentParts {
+            base: files.base,
+            directory: Arc::clone(&self.directory),
+            region,
+            settings: index_settings(&self.options.config),
+            indexes,
+            aborted: None,
+            verify_always: self.options.verify_always,
+        })
+    }
+
+    /// Whether the files end where the clean mark says.
+    fn is_as_closed(&self, ends: &Ends) -> bool {
+        let last = self.layout.segments.last().map(|last| (last.base, last.log_len));
+        last.unwrap_or((ends.log_end, 0)) == (ends.last_base, ends.last_len)
+            && self.layout.renames.is_empty()
+            && ends.log_start <= ends.log_end
+            && ends.last_stable <= ends.log_end
+            && ends.last_base <= ends.log_end
+    }
+
+    fn as_closed(&self, ends: &Ends) -> Result<Found> {
+        let segments = self.layout.segments.iter().map(|files| self.sealed(files)).collect();
+        let mut found = Found::new(segments, ends.log_start, ends.log_end);
+        found.durable = ends.log_end;
+        found.last_stable = Some(ends.last_stable);
+        Ok(found)
+    }
+
+    /// Kafka's directory, closed cleanly: the log ends where the last segment does. Kafka keeps no mark of the last
+    /// stable offset, so the producers' state is read at once.
+    fn kafka_closed(&self) -> Result<Found> {
+        let segments: Vec<_> = self.layout.segments.iter().map(|files| self.sealed(files)).collect();
+        let first = segments.first().map_or(self.checkpoint.log_start, |segment| segment.base_offset());
+        let log_end = segments.last().map_or(Ok(first), |last| last.next_offset())?;
+        let log_start = self.checkpoint.log_start.max(first).min(log_end);
+        let mut replay = self.replay_from(log_end)?;
+        replay.load_epochs(self.directory.as_ref(), log_start, log_end)?;
+        for (index, segment) in segments.iter().enumerate() {
+            replay.segment(segment, segments.get(index + 1).map_or(log_end, |next| next.base_offset()))?;
+        }
+        let mut found = Found::new(segments, log_start, log_end);
+        found.durable = log_end;
+        found.tail = Some(Tail::new(replay, None));
+        Ok(found)
+    }
+
+    /// State from the newest snapshot at or below `end`.
+    pub(super) fn replay_from(&self, end: Offset) -> Result<Replay> {
+        Replay::start(self.directory.as_ref(), &self.layout.snapshots, end, self.options.clock.now())
+    }
+
+    fn recovered(&self, same_power: bool) -> Result<Found> {
+        Recovering::new(self, same_power)?.run()
+    }
+
+    fn into_log(self, found: Found) -> Log {
+        let mut writer = Writer {
+            config: Arc::clone(&self.options.config),
+            marks: Marks::default(),
+            high_mark: HighMark::Follows,
+            tail: found.tail,
+            unsealed: found.unsealed,
+            directory_dirty: found.directory_dirty,
+            damage: found.damage,
+        };
+        let high = match (self.options.last_close, self.options.config.high_watermark) {
+            (LastClose::Kafka { high_watermark: Some(high), .. }, _) => high.min(found.log_end).max(found.log_start),
+            (_, HighWatermark::Written) => found.log_end,
+            (_, HighWatermark::Durable) => found.durable,
+        };
+        let last_stable = match (writer.tail.as_mut(), found.last_stable) {
+            (Some(tail), _) => tail.last_stable(high).max(found.log_start).min(high),
+            (None, Some(known)) => known.min(high),
+            (None, None) => high,
+        };
+        let has_unsealed = !writer.unsealed.is_empty();
+        let marks = Marks { last_stable, high, durable: found.durable, end: found.log_end };
+        writer.marks = marks;
+        Log {
+            directory: self.directory,
+            clock: Arc::clone(&self.options.clock),
+            config: ArcSwap::new(Arc::clone(&self.options.config)),
+            verify_always: self.options.verify_always,
+            read_only: self.options.mode == OpenMode::ReadOnly,
+            segments: ArcSwap::from_pointee(SegmentSet::new(found.segments, found.log_start)),
+            marks: CachePadded::new(Watermarks::new(marks)),
+            writer: Mutex::new(writer),
+            checkpoint: CheckpointFile::new(self.checkpoint),
+            rounds: Mutex::new(()),
+            sync: GroupSync::new(found.durable.get()),
+            has_unsealed: AtomicBool::new(has_unsealed),
+            generation: generation(),
+            latch: FailureLatch::default(),
+            closed: AtomicBool::new(false),
+            deleted: AtomicBool::new(false),
+            moved: Event::new(),
+            recovery: found.recovery,
+        }
+    }
+}
+
+/// The checkpoint in the directory. One in a directory of Kafka's is from before Kafka had it, and says nothing.
+fn own_checkpoint(directory: &dyn Directory, options: &LogOptions) -> Result<Option<Checkpoint>> {
+    match options.last_close {
+        LastClose::Kafka { .. } => Ok(None),
+        _ => Checkpoint::read(directory),
+    }
+}
+
+/// What Kafka's checkpoints say, or, for a log of ours that never wrote one, that nothing is synced.
+fn assumed_checkpoint(last_close: LastClose, layout: &Layout) -> Checkpoint {
+    let first = layout.segments.first().map_or(Offset::ZERO, |segment| segment.base);
+    let LastClose::Kafka { recovery_point: offset, log_start, high_watermark, .. } = last_close else {
+        let nothing = RecoveryPoint { offset: first, base: first, position: 0 };
+        return Checkpoint {
+            recovery_point: nothing,
+            log_start: first,
+            high_watermark: first,
+            cut_segments: Vec::new(),
+        };
+    };
+    let floor = layout.segments.iter().rev().find(|segment| segment.base <= offset);
+    let base = floor.map_or(first, |segment| segment.base);
+    Checkpoint {
+        recovery_point: RecoveryPoint { offset: offset.max(first), base, position: 0 },
+        log_start: log_start.unwrap_or(first),
+        high_watermark: high_watermark.unwrap_or(first),
+        cut_segments: Vec::new(),
+    }
+}
+
+/// Removes the files of the segment at `base`, the log last: an index without a log is nothing.
+pub(super) fn unlink_segment(directory: &dyn Directory, base: Offset) -> Result<()> {
+    for kind in [FileKind::OffsetIndex, FileKind::TimeIndex, FileKind::TransactionIndex, FileKind::Log] {
+        directory.unlink(&file_name(base, kind))?;
+    }
+    Ok(())
+}
+
+/// The offset behind the last batch of compaction's finished output.
+fn swap_end(directory: &dyn Directory, name: &str, len: u64) -> Result<Offset> {
+    let view = directory.open_sealed(name, len).view()?;
+    let (mut end, mut position) = (Offset::ZERO, 0);
+    while let Next::Batch(header) = next_at(&view, position) {
+        end = header.next_offset();
+        position += header.size();
+    }
+    Ok(end)
+}

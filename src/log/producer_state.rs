@@ -1,0 +1,183 @@
+//! What a log knows of its producers, and which transactions are open. Kafka's `ProducerStateManager`.
+//!
+//! It follows from the batches, in their order: [`ProducerState::check`] asks whether one may be appended and changes
+//! nothing; [`ProducerState::apply`] counts one that was.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use crate::error::Result;
+use crate::log::origin::Origin;
+use crate::log::producer_check::{Check, Marker, check_data, check_marker};
+use crate::log::producer_entry::{BatchMetadata, ProducerEntry};
+use crate::record::{BatchHeader, TransactionResult};
+use crate::segment::transaction_index::AbortedTransaction;
+use crate::types::{Offset, ProducerId, Timestamp};
+
+/// The producers and transactions of a log, up to an offset.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ProducerState {
+    producers: HashMap<ProducerId, ProducerEntry>,
+    /// Open transactions, by their first offset.
+    ongoing: BTreeSet<(Offset, ProducerId)>,
+    /// Transactions whose marker is not below the high watermark yet, by their first offset.
+    unreplicated: BTreeSet<(Offset, ProducerId)>,
+    /// The same ones by their marker.
+    markers: VecDeque<(Offset, (Offset, ProducerId))>,
+    end: Offset,
+}
+
+/// A transaction whose marker was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CompletedTransaction {
+    /// How it ended.
+    pub(crate) result: TransactionResult,
+    /// What the transaction index gets to know if it was aborted.
+    pub(crate) transaction: AbortedTransaction,
+}
+
+impl ProducerState {
+    /// Nothing known, as of `end`.
+    pub(crate) fn new(end: Offset) -> Self {
+        Self { end, ..Self::default() }
+    }
+
+    /// What a snapshot tells, as of `end`, less the producers that are [due to be forgotten](Self::expire) by now.
+    pub(crate) fn load(
+        entries: impl IntoIterator<Item = (ProducerId, ProducerEntry)>,
+        end: Offset,
+        now: Timestamp,
+        expiration_ms: i64,
+    ) -> Self {
+        let mut state = Self { producers: entries.into_iter().collect(), ..Self::new(end) };
+        state.expire(now, expiration_ms);
+        let open = state.producers.iter().filter_map(|(id, entry)| Some((entry.transaction_start?, *id)));
+        state.ongoing = open.collect();
+        state
+    }
+
+    /// Whether a batch may be appended, or was before. Costs a comparison where the batch has no producer.
+    ///
+    /// `marker` is what the batch's control record says, `None` if it has none or another one.
+    ///
+    /// # Errors
+    /// As of [`check_data`] and [`check_marker`].
+    pub(crate) fn check(&self, header: &BatchHeader, marker: Option<Marker>, origin: Origin) -> Result<Check> {
+        if !header.producer_id.is_some() {
+            return Ok(Check::New);
+        }
+        let unknown = ProducerEntry::default();
+        let entry = self.producers.get(&header.producer_id).unwrap_or(&unknown);
+        match marker {
+            Some(marker) => check_marker(entry, header, marker, origin),
+            None if header.attributes.is_control() => Ok(Check::New),
+            None => check_data(entry, header, origin),
+        }
+    }
+
+    /// Counts a batch that was appended, its base offset in the header. Answers the transaction that it ends.
+    pub(crate) fn apply(&mut self, header: &BatchHeader, marker: Option<Marker>) -> Option<CompletedTransaction> {
+        self.end = header.next_offset();
+        if !header.producer_id.is_some() {
+            return None;
+        }
+        match marker {
+            Some(marker) => self.apply_marker(header, marker),
+            None if header.attributes.is_control() => None,
+            None => {
+                self.apply_data(header);
+                None
+            }
+        }
+    }
+
+    fn apply_data(&mut self, header: &BatchHeader) {
+        let entry = self.producers.entry(header.producer_id).or_default();
+        entry.enter(header.producer_epoch);
+        entry.remember(BatchMetadata {
+            last_sequence: header.last_sequence(),
+            offset_delta: header.last_offset_delta.cast_unsigned(),
+            last_offset: header.last_offset(),
+            timestamp: header.max_timestamp,
+        });
+        if header.attributes.is_transactional() && entry.transaction_start.is_none() {
+            entry.transaction_start = Some(header.base_offset);
+            self.ongoing.insert((header.base_offset, header.producer_id));
+        }
+    }
+
+    fn apply_marker(&mut self, header: &BatchHeader, marker: Marker) -> Option<CompletedTransaction> {
+        let entry = self.producers.entry(header.producer_id).or_default();
+        entry.enter(header.producer_epoch);
+        entry.coordinator_epoch = marker.coordinator_epoch;
+        entry.last_timestamp = header.max_timestamp;
+        let (producer_id, last_offset) = (header.producer_id, header.last_offset());
+        let first_offset = entry.transaction_start.take()?;
+        self.ongoing.remove(&(first_offset, producer_id));
+        self.unreplicated.insert((first_offset, producer_id));
+        self.markers.push_back((last_offset, (first_offset, producer_id)));
+        let last_stable_offset = self.ongoing.first().map_or(last_offset.next(), |(first, _)| *first);
+        let transaction = AbortedTransaction { producer_id, first_offset, last_offset, last_stable_offset };
+        Some(CompletedTransaction { result: marker.result, transaction })
+    }
+
+    /// Forgets completed transactions whose marker lies below `offset`: the high watermark, or the log start.
+    pub(crate) fn on_replicated(&mut self, offset: Offset) {
+        while let Some((marker, first)) = self.markers.front()
+            && *marker < offset
+        {
+            self.unreplicated.remove(first);
+            self.markers.pop_front();
+        }
+    }
+
+    /// The first offset that a transaction keeps unstable: it is open, or its end is not replicated. The last stable
+    /// offset is never above it.
+    pub(crate) fn first_unstable_offset(&self) -> Option<Offset> {
+        let (ongoing, unreplicated) = (self.ongoing.first(), self.unreplicated.first());
+        ongoing.into_iter().chain(unreplicated).map(|(first, _)| *first).min()
+    }
+
+    /// The open transaction that began first.
+    #[cfg_attr(not(test), expect(dead_code, reason = "transactions ask for it, which are not there yet"))]
+    pub(crate) fn oldest_transaction(&self) -> Option<(ProducerId, &ProducerEntry)> {
+        let (_, id) = self.ongoing.first()?;
+        self.producers.get(id).map(|entry| (*id, entry))
+    }
+
+    /// Forgets producers without an open transaction of which nothing came for `expiration_ms`. Answers how many.
+    ///
+    /// Their time is that of their records, so one that writes old records is forgotten early.
+    pub(crate) fn expire(&mut self, now: Timestamp, expiration_ms: i64) -> usize {
+        let before = self.producers.len();
+        self.producers.retain(|_, entry| {
+            let silent = now.millis().saturating_sub(entry.last_timestamp.millis());
+            entry.transaction_start.is_some() || silent < expiration_ms
+        });
+        before - self.producers.len()
+    }
+
+    /// The offset up to which all batches are counted.
+    #[cfg_attr(not(test), expect(dead_code, reason = "transactions ask for it, which are not there yet"))]
+    pub(crate) fn end(&self) -> Offset {
+        self.end
+    }
+
+    /// Moves the end up over offsets at which there is no batch: a segment that begins behind a gap.
+    pub(crate) fn advance(&mut self, end: Offset) {
+        self.end = self.end.max(end);
+    }
+
+    /// What is known of a producer.
+    #[cfg_attr(not(test), expect(dead_code, reason = "transactions ask for it, which are not there yet"))]
+    pub(crate) fn producer(&self, id: ProducerId) -> Option<&ProducerEntry> {
+        self.producers.get(&id)
+    }
+
+    /// All producers, in no order.
+    pub(crate) fn producers(&self) -> impl ExactSizeIterator<Item = (ProducerId, &ProducerEntry)> {
+        self.producers.iter().map(|(id, entry)| (*id, entry))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,226 @@
+//! Reads: by offset up to a mark, and by time. No lock: a mark first, then the snapshot of segments, which is then at
+//! least as new.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::Log;
+use crate::log::segment_set::SegmentSet;
+use crate::record::{Next, RecordBatch, next_batch};
+use crate::segment::AbortedTransaction;
+use crate::sync::Arc;
+use crate::types::{Isolation, Offset, ReadUpTo, Timestamp};
+
+/// How much a fetch may answer, and how far it sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct FetchLimit {
+    max_bytes: usize,
+    up_to: ReadUpTo,
+    isolation: Isolation,
+    at_least_one: bool,
+}
+
+impl FetchLimit {
+    /// About `max_bytes`, up to the high watermark; but at least one batch, however large.
+    pub fn bytes(max_bytes: usize) -> Self {
+        Self { max_bytes, up_to: ReadUpTo::default(), isolation: Isolation::default(), at_least_one: true }
+    }
+
+    /// Up to another mark.
+    pub fn up_to(mut self, up_to: ReadUpTo) -> Self {
+        self.up_to = up_to;
+        self
+    }
+
+    /// With an isolation: [`Isolation::ReadCommitted`] ends at the last stable offset at the latest, and names the
+    /// aborted transactions among what is answered.
+    pub fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = isolation;
+        self
+    }
+
+    /// Nothing rather than a first batch that is larger than the limit.
+    pub fn strict(mut self) -> Self {
+        self.at_least_one = false;
+        self
+    }
+}
+
+/// What a fetch answers: whole batches of one segment, as they are stored.
+///
+/// The first batch may begin before the offset that was asked for. All batches have passed their checksum.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Fetched {
+    /// The batches, back to back. A slice of the mapped file: it keeps the mapping alive.
+    pub bytes: Bytes,
+    /// Where to go on reading.
+    pub next_offset: Offset,
+    /// For [`Isolation::ReadCommitted`]: aborted transactions that have records here, and maybe some that have not.
+    pub aborted: Vec<AbortedTransaction>,
+    /// The first offset of the log, as of this read.
+    pub log_start: Offset,
+}
+
+impl Fetched {
+    /// Whether there is nothing between the offset asked for and the mark.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The batches one by one.
+    pub fn batches(&self) -> impl Iterator<Item = RecordBatch<&[u8]>> {
+        let mut rest: &[u8] = &self.bytes;
+        std::iter::from_fn(move || {
+            let Next::Batch(header, batch) = next_batch(rest) else { return None };
+            rest = &rest[batch.len()..];
+            Some(RecordBatch::trusted(header, batch))
+        })
+    }
+}
+
+/// A record's offset and timestamp: what a look-up by time answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OffsetTimestamp {
+    /// The offset.
+    pub offset: Offset,
+    /// The timestamp.
+    pub timestamp: Timestamp,
+}
+
+impl Log {
+    /// Reads from `offset` on. An offset between the mark and the log end answers nothing, with `next_offset` as asked.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OffsetOutOfRange`] below the log start or above the log end; [`ErrorKind::Corruption`] where the
+    /// batch at the offset is damaged.
+    pub fn read(&self, offset: Offset, limit: FetchLimit) -> Result<Fetched> {
+        self.check_open()?;
+        self.on_current_set(limit.up_to, limit.isolation, |set, mark| self.read_from(set, mark, offset, limit))
+    }
+
+    /// Does `work` up to a mark, on the snapshot of segments, which is loaded second and so at least as new; once more, if
+    /// a segment went away before it was first opened.
+    fn on_current_set<T>(
+        &self,
+        up_to: ReadUpTo,
+        isolation: Isolation,
+        work: impl Fn(&SegmentSet, Offset) -> Result<T>,
+    ) -> Result<T> {
+        loop {
+            let mark = self.marks.limit(up_to, isolation);
+            let set = self.segments.load_full();
+            match work(&set, mark) {
+                Err(error) if error.kind() == ErrorKind::NotFound && !self.is_current(&set) => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn is_current(&self, set: &Arc<SegmentSet>) -> bool {
+        Arc::ptr_eq(set, &self.segments.load())
+    }
+
+    fn read_from(&self, set: &SegmentSet, mark: Offset, offset: Offset, limit: FetchLimit) -> Result<Fetched> {
+        let end = self.marks.end().max(mark);
+        if offset < set.log_start() || offset > end {
+            return Err(out_of_range(offset, set.log_start(), end));
+        }
+        let mut fetched = Fetched { next_offset: offset, log_start: set.log_start(), ..Fetched::default() };
+        let Some(first) = set.floor(offset).filter(|_| offset < mark) else { return Ok(fetched) };
+        for index in first..set.segments().len() {
+            let segment = &set.segments()[index];
+            if segment.base_offset() >= mark {
+                break;
+            }
+            let segment_end = set.end_of(index, mark).min(mark);
+            let Some(run) = segment.fetch(offset, segment_end, limit.max_bytes)? else { continue };
+            if !limit.at_least_one && run.bytes.len() > limit.max_bytes {
+                break;
+            }
+            if limit.isolation == Isolation::ReadCommitted {
+                fetched.aborted = Self::aborted_in(set, index, &(offset..run.next_offset))?;
+            }
+            fetched.next_offset = run.next_offset;
+            fetched.bytes = run.bytes;
+            break;
+        }
+        Ok(fetched)
+    }
+
+    /// Aborted transactions with records in `range`. The entry lies with the marker, so segments from `first` on are
+    /// looked at until one tells that nothing behind it can concern the range. (`LocalLog.collectAbortedTransactions`)
+    fn aborted_in(set: &SegmentSet, first: usize, range: &Range<Offset>) -> Result<Vec<AbortedTransaction>> {
+        let mut found = Vec::new();
+        for segment in set.segments().iter().skip(first) {
+            let known = segment.aborted()?;
+            if known.as_ref().as_ref().is_some_and(|index| index.collect(range, &mut found)) {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The first record at or after `target`, in offset order, as far as a reader `up_to` a mark sees.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for a negative time; [`ErrorKind::Corruption`] where a batch that had to be looked
+    /// into is damaged.
+    pub fn offset_for_time(&self, target: Timestamp, up_to: ReadUpTo) -> Result<Option<OffsetTimestamp>> {
+        self.check_open()?;
+        if !target.is_some() {
+            return Err(Error::new(ErrorKind::InvalidArgument, format!("there is no time {target}")));
+        }
+        self.on_current_set(up_to, Isolation::ReadUncommitted, |set, mark| Self::find_time(set, target, mark))
+    }
+
+    fn find_time(set: &SegmentSet, target: Timestamp, mark: Offset) -> Result<Option<OffsetTimestamp>> {
+        for (index, segment) in set.segments().iter().enumerate() {
+            let end = set.end_of(index, mark).min(mark);
+            if end <= set.log_start() || segment.largest_timestamp()? < target {
+                continue;
+            }
+            if let Some((offset, timestamp)) = segment.find_time(target, set.log_start(), end)? {
+                return Ok(Some(OffsetTimestamp { offset, timestamp }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first record with the greatest timestamp, as far as a reader `up_to` a mark sees. Control records count, as
+    /// in Kafka's `ListOffsets` with −3. `None` if no record has a timestamp.
+    ///
+    /// # Errors
+    /// As [`Log::offset_for_time`].
+    pub fn offset_of_max_timestamp(&self, up_to: ReadUpTo) -> Result<Option<OffsetTimestamp>> {
+        self.check_open()?;
+        self.on_current_set(up_to, Isolation::ReadUncommitted, Self::find_largest)
+    }
+
+    fn find_largest(set: &SegmentSet, mark: Offset) -> Result<Option<OffsetTimestamp>> {
+        let mut best: Option<OffsetTimestamp> = None;
+        for (index, segment) in set.segments().iter().enumerate() {
+            let end = set.end_of(index, mark).min(mark);
+            let bound = segment.largest_timestamp()?;
+            if end <= set.log_start() || best.is_some_and(|best| bound <= best.timestamp) {
+                continue;
+            }
+            if let Some((offset, timestamp)) = segment.find_largest(set.log_start(), end)?
+                && best.is_none_or(|best| timestamp > best.timestamp)
+            {
+                best = Some(OffsetTimestamp { offset, timestamp });
+            }
+        }
+        Ok(best)
+    }
+}
+
+fn out_of_range(offset: Offset, start: Offset, end: Offset) -> Error {
+    let message = format!("offset {offset} is not between log start {start} and log end {end}");
+    Error::new(ErrorKind::OffsetOutOfRange, message)
+}

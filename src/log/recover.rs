@@ -1,0 +1,366 @@
+//! Recovery after a crash: from the durable recovery point to the first batch that does not follow.
+//!
+//! Above that point everything from there on is cut: a power cut leaves holes with valid batches behind them, and that
+//! is no damage. Below it nothing is ever cut. See `docs/crash-safety.md`.
+
+use crate::error::{CorruptionReason, Error, Result};
+use crate::io::{Region, View};
+use crate::log::durability::Sealing;
+use crate::log::layout::SegmentFiles;
+use crate::log::open::{CutReason, OpenMode, Opening, Recovery};
+use crate::log::replay::Replay;
+use crate::log::tail::{Tail, index_settings};
+use crate::record::BatchHeader;
+use crate::segment::indexes::Indexes;
+use crate::segment::memory_index::IndexWriter;
+use crate::segment::transaction_index::TransactionIndex;
+use crate::segment::walk::{Expected, Next, check_crc, next_at};
+use crate::segment::{ActiveSegment, Segment, SegmentParts};
+use crate::sync::Arc;
+use crate::types::{LeaderEpoch, Offset, Position};
+
+/// A log as it was found: what [`Opening`] makes a log of.
+pub(super) struct Found {
+    pub(super) segments: Vec<Arc<Segment>>,
+    pub(super) log_start: Offset,
+    pub(super) log_end: Offset,
+    pub(super) durable: Offset,
+    pub(super) last_stable: Option<Offset>,
+    pub(super) tail: Option<Tail>,
+    pub(super) unsealed: Vec<Sealing>,
+    pub(super) directory_dirty: bool,
+    pub(super) damage: Option<Error>,
+    pub(super) recovery: Recovery,
+}
+
+impl Found {
+    /// A log of these segments with nothing else known.
+    pub(super) fn new(segments: Vec<Arc<Segment>>, log_start: Offset, log_end: Offset) -> Self {
+        Self {
+            segments,
+            log_start,
+            log_end,
+            durable: log_start,
+            last_stable: None,
+            tail: None,
+            unsealed: Vec::new(),
+            directory_dirty: false,
+            damage: None,
+            recovery: Recovery::default(),
+        }
+    }
+}
+
+/// A segment that was walked.
+struct Walked {
+    files: SegmentFiles,
+    index: IndexWriter,
+    aborted: TransactionIndex,
+    /// The bytes that count.
+    valid: usize,
+    /// The producers' state behind it.
+    snapshot: Vec<u8>,
+}
+
+/// Why the walk through a segment ended.
+enum Stop {
+    /// The file, or what was written of it, ends; or what follows belongs to the next segment, by offset.
+    End,
+    /// What stands there does not follow.
+    Broken(Error),
+}
+
+/// A recovery under way.
+pub(super) struct Recovering<'a, 'o> {
+    opening: &'a Opening<'o>,
+    same_power: bool,
+    files: &'a [SegmentFiles],
+    /// Index of the segment that holds the recovery point.
+    first: usize,
+    replay: Replay,
+    expected: Expected,
+    found: Found,
+    walked: Vec<Walked>,
+}
+
+impl<'a, 'o> Recovering<'a, 'o> {
+    pub(super) fn new(opening: &'a Opening<'o>, same_power: bool) -> Result<Self> {
+        let (checkpoint, files) = (&opening.checkpoint, &opening.layout.segments);
+        let first = files.iter().rposition(|files| files.base <= checkpoint.recovery_point.base).unwrap_or(0);
+        let first_base = files.get(first).map_or(checkpoint.recovery_point.offset, |files| files.base);
+        let mut replay = opening.replay_from(first_base)?;
+        replay.load_epochs(opening.directory.as_ref(), checkpoint.log_start, Offset::MAX)?;
+        let expected = Expected { offset: first_base, epoch: LeaderEpoch::NONE, gaps: opening.may_have_gaps() };
+        let found = Found::new(Vec::new(), first_base, first_base);
+        Ok(Self { opening, same_power, files, first, replay, expected, found, walked: Vec::new() })
+    }
+
+    /// Walks, judges, and, where that is allowed, cuts.
+    pub(super) fn run(mut self) -> Result<Found> {
+        if self.opening.options.mode == OpenMode::Write {
+            // Names that a killed process left may be known to the page cache alone, and removals too.
+            self.opening.directory.sync()?;
+        }
+        self.take_trusted()?;
+        let mut cut_from = None;
+        for index in self.first..self.files.len() {
+            let files = self.files[index];
+            if files.base != self.expected.offset && !(self.expected.gaps && files.base > self.expected.offset) {
+                let message = format!("segment {} does not follow offset {}", files.base, self.expected.offset);
+                self.found.recovery.reason = Some(CutReason(message));
+                cut_from = Some(index);
+                break;
+            }
+            self.expected.offset = files.base;
+            let view = self.valid_view(&files, index + 1 == self.files.len())?;
+            let (walked, stop) = self.walk(index, &view)?;
+            let valid = walked.valid;
+            self.walked.push(walked);
+            if let Stop::Broken(error) = stop {
+                self.judge(index, valid, &view, error);
+                cut_from = Some(index + 1);
+                break;
+            }
+        }
+        self.found.log_end = self.expected.offset;
+        let cut_from = cut_from.unwrap_or(self.files.len());
+        self.finish(cut_from)
+    }
+
+    /// The bytes of a segment's file that may count: what a cut left behind them does not.
+    fn valid_view(&self, files: &SegmentFiles, is_last: bool) -> Result<View> {
+        let view = self.opening.log_view(files, is_last)?;
+        let cut = self.opening.checkpoint.cut_of(files.base);
+        Ok(cut.map_or_else(|| view.clone(), |cut| view.window(0..usize::try_from(cut.position).unwrap_or(usize::MAX))))
+    }
+
+    /// Segments wholly below the recovery point: not looked at, but for the producers' state.
+    fn take_trusted(&mut self) -> Result<()> {
+        for index in 0..self.first {
+            let segment = self.opening.sealed(&self.files[index]);
+            self.replay.segment(&segment, self.files[index + 1].base)?;
+            self.found.segments.push(segment);
+        }
+        Ok(())
+    }
+
+    /// Bytes of the segment at `index` that were synced, by the recovery point: walked by header only.
+    fn trusted_bytes(&self, index: usize) -> usize {
+        let point = self.opening.checkpoint.recovery_point;
+        let here = index == self.first && self.files[index].base == point.base;
+        if here { usize::try_from(point.position).unwrap_or(usize::MAX) } else { 0 }
+    }
+
+    fn walk(&mut self, index: usize, view: &View) -> Result<(Walked, Stop)> {
+        let files = self.files[index];
+        let limit = self.files.get(index + 1).map_or(Offset::MAX, |next| next.base);
+        let promised = self.trusted_bytes(index);
+        let trusted = promised.min(view.len());
+        let mut writer = IndexWriter::new(files.base, index_settings(&self.opening.options.config));
+        let aborted = TransactionIndex::new();
+        let mut place = 0;
+        let stop = loop {
+            if self.expected.offset >= limit {
+                // Whatever stands there was never published, or was cut.
+                break Stop::End;
+            }
+            match self.next(view, place, trusted) {
+                Ok(Some(header)) if header.last_offset() >= limit => break Stop::End,
+                Ok(Some(header)) => {
+                    let size = header.size();
+                    if let Some(position) = Position::new(place as u64) {
+                        writer.on_append(header.last_offset(), position, size as u64, header.max_timestamp);
+                    }
+                    if let Some(transaction) = self.replay.batch(&header, &view[place..place + size]) {
+                        aborted.push(transaction)?;
+                    }
+                    self.expected = self.expected.after(&header);
+                    place += size;
+                }
+                Ok(None) if place >= trusted => break Stop::End,
+                Ok(None) => {
+                    self.note_damage(index, short(place, view.len()));
+                    place = self.resume_behind(place, trusted, view.len());
+                }
+                Err(error) if place >= trusted => break Stop::Broken(error),
+                Err(error) => {
+                    self.note_damage(index, error);
+                    place = self.resume_behind(place, trusted, view.len());
+                }
+            }
+        };
+        if promised > trusted {
+            let (expected, found) = (promised as u64, trusted as u64);
+            self.note_damage(index, Error::corrupt(found, CorruptionReason::Truncated { expected, found }));
+            self.expected.offset = self.expected.offset.max(self.opening.checkpoint.recovery_point.offset);
+        }
+        let snapshot = self.replay.snapshot_at(self.expected.offset);
+        Ok((Walked { files, index: writer, aborted, valid: place, snapshot }, stop))
+    }
+
+    /// The batch at `place`, if it is the one that follows; `None` at the end. Below `trusted` only its header is asked.
+    fn next(&self, view: &View, place: usize, trusted: usize) -> Result<Option<BatchHeader>> {
+        match next_at(view, place) {
+            Next::End => Ok(None),
+            Next::Broken(error) => Err(error),
+            Next::Batch(header) if place < trusted => {
+                Expected { gaps: true, ..self.expected }.check(place, &header)?;
+                Ok(Some(header))
+            }
+            Next::Batch(header) => {
+                self.expected.check(place, &header)?;
+                check_crc(view, place, &header)?;
+                Ok(Some(header))
+            }
+        }
+    }
+
+    /// Where the walk goes on behind damage below the recovery point: where the checkpoint says, or else at the end.
+    fn resume_behind(&mut self, place: usize, trusted: usize, len: usize) -> usize {
+        self.expected.offset = self.expected.offset.max(self.opening.checkpoint.recovery_point.offset);
+        if trusted > place { trusted } else { len }
+    }
+
+    fn note_damage(&mut self, index: usize, error: Error) -> Error {
+        let error = error.located(&self.opening.log_path(&self.files[index]), 0);
+        self.found.recovery.damage.extend(error.corruption().cloned());
+        error
+    }
+
+    /// What does not follow above the recovery point: damage, if no power was lost and the batch leads on to one that
+    /// continues it; or else what a crash left, to be cut.
+    fn judge(&mut self, index: usize, place: usize, view: &View, error: Error) {
+        if self.same_power && self.leads_on(index, place, view) {
+            self.found.damage = Some(self.note_damage(index, error));
+            return;
+        }
+        self.found.recovery.reason = Some(CutReason(error.to_string()));
+        self.count_cut(view, place);
+    }
+
+    /// Whether the bad batch at `place` has a length that leads to a batch which continues its offsets.
+    fn leads_on(&self, index: usize, place: usize, view: &View) -> bool {
+        let Next::Batch(bad) = next_at(view, place) else { return false };
+        let behind = place + bad.size();
+        match next_at(view, behind) {
+            Next::Batch(next) => next.base_offset == bad.next_offset() && check_crc(view, behind, &next).is_ok(),
+            Next::End => {
+                self.files.get(index + 1).is_some_and(|next| next.base == bad.next_offset() && next.log_len > 0)
+            }
+            Next::Broken(_) => false,
+        }
+    }
+
+    /// Counts what goes from `place` on: bytes up to the last that is not zero, and batches whose checksum holds.
+    fn count_cut(&mut self, view: &[u8], place: usize) {
+        let end = view.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        self.found.recovery.cut_bytes += end.saturating_sub(place) as u64;
+        let mut position = place;
+        while let Next::Batch(header) = next_at(view, position) {
+            self.found.recovery.cut_batches += u64::from(check_crc(view, position, &header).is_ok());
+            position += header.size();
+        }
+    }
+
+    fn finish(mut self, cut_from: usize) -> Result<Found> {
+        let is_damaged = self.found.damage.is_some();
+        if !is_damaged {
+            for files in &self.files[cut_from..] {
+                let view = self.opening.log_view(files, false)?;
+                self.count_cut(&view, 0);
+            }
+        }
+        let checkpoint = self.opening.checkpoint.clone();
+        if self.found.log_end < checkpoint.log_start {
+            self.start_over(checkpoint.log_start);
+        }
+        let write = self.opening.options.mode == OpenMode::Write;
+        self.walked.pop_if(|last| last.valid == 0 && checkpoint.cut_of(last.files.base).is_some());
+        if write && !is_damaged {
+            let kept = self.found.segments.len() + self.walked.len();
+            self.opening.unlink_from(kept)?;
+            self.opening.unlink_snapshots_above(self.found.log_end)?;
+        }
+        let active = self.build_segments(write)?;
+        let first = self.found.segments.first().map_or(self.found.log_end, |segment| segment.base_offset());
+        self.found.log_start = checkpoint.log_start.max(first).min(self.found.log_end);
+        self.found.durable = checkpoint.recovery_point.offset.clamp(self.found.log_start, self.found.log_end);
+        self.replay.end_at(self.found.log_end);
+        self.found.tail = Some(Tail::new(self.replay, active));
+        Ok(self.found)
+    }
+
+    /// Nothing that is left lies behind the log start: as if the log had been emptied up to it.
+    fn start_over(&mut self, log_start: Offset) {
+        self.found.segments.clear();
+        self.walked.clear();
+        self.found.log_end = log_start;
+    }
+
+    /// Makes segments of what was walked; the last one becomes the active one, if it may be written.
+    fn build_segments(&mut self, write: bool) -> Result<Option<ActiveSegment>> {
+        let mut walked = std::mem::take(&mut self.walked).into_iter().peekable();
+        while let Some(one) = walked.next() {
+            let is_cut = self.opening.checkpoint.cut_of(one.files.base).is_some();
+            let end = match walked.peek() {
+                Some(next) => next.files.base,
+                None if is_cut => self.found.log_end,
+                None => return self.build_last(one, write),
+            };
+            let snapshot = Some((end, one.snapshot.clone()));
+            let segment = self.build_sealed(one)?;
+            self.found.recovery.rebuilt_indexes += 1;
+            self.found.unsealed.push(Sealing { segment: Arc::clone(&segment), snapshot, trim: false });
+            self.found.segments.push(segment);
+        }
+        Ok(None)
+    }
+
+    fn build_sealed(&self, mut walked: Walked) -> Result<Arc<Segment>> {
+        walked.index.seal();
+        let region = self.sealed_region(&walked)?;
+        Ok(Arc::new(Segment::new(SegmentParts {
+            base: walked.files.base,
+            directory: Arc::clone(&self.opening.directory),
+            region,
+            settings: index_settings(&self.opening.options.config),
+            indexes: Indexes::Memory(Arc::clone(walked.index.index())),
+            aborted: Some(walked.aborted),
+            verify_always: self.opening.options.verify_always,
+        })))
+    }
+
+    /// The log file of a segment that takes no more appends. What it holds beyond its batches, room that was never used,
+    /// goes now; where a cut ended it, other processes may hold slices of what follows, and it stays until a close.
+    fn sealed_region(&self, walked: &Walked) -> Result<Arc<dyn Region>> {
+        let files = &walked.files;
+        let write = self.opening.options.mode == OpenMode::Write && self.found.damage.is_none();
+        if write && self.opening.checkpoint.cut_of(files.base).is_none() {
+            let valid = walked.valid as u64;
+            let region = self.opening.directory.open_append(&self.opening.log_name(files), valid, valid)?;
+            region.finish()?;
+            return Ok(region);
+        }
+        let is_last = self.files.last().is_some_and(|last| last.base == files.base);
+        self.opening.log_region(files, is_last)
+    }
+
+    fn build_last(&mut self, walked: Walked, write: bool) -> Result<Option<ActiveSegment>> {
+        if !write || self.found.damage.is_some() {
+            let segment = self.build_sealed(walked)?;
+            self.found.segments.push(segment);
+            return Ok(None);
+        }
+        let new = self.opening.new_segment(walked.files.base);
+        let name = self.opening.log_name(&walked.files);
+        let valid = walked.valid as u64;
+        let region = self.opening.directory.open_append(&name, valid, new.capacity.max(valid))?;
+        let active = ActiveSegment::resume(&self.opening.directory, region, walked.index, Some(walked.aborted), new)?;
+        self.found.segments.push(Arc::clone(active.segment()));
+        Ok(Some(active))
+    }
+}
+
+fn short(place: usize, len: usize) -> Error {
+    Error::corrupt(place as u64, CorruptionReason::Truncated { expected: 1, found: len.saturating_sub(place) as u64 })
+}

@@ -1,0 +1,221 @@
+//! What appending needs beyond what readers see: the active segment, the producers' state, the epochs.
+//!
+//! A partition that was closed cleanly has none of it until the first append: no descriptor, no map, no memory.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::epoch_cache::LeaderEpochCache;
+use crate::log::producer_state::ProducerState;
+use crate::log::replay::Replay;
+use crate::log::{Log, LogConfig, Writer, durability, producer_snapshot};
+use crate::segment::file_name::{FileKind, Suffix, parse_file_name};
+use crate::segment::indexes::Indexes;
+use crate::segment::memory_index::IndexSettings;
+use crate::segment::{ActiveSegment, NewSegment, Segment};
+use crate::sync::{Arc, MutexGuard, Ordering};
+use crate::types::{LeaderEpoch, Offset};
+
+/// The writer's state, once loaded.
+#[derive(Debug)]
+pub(super) struct Tail {
+    pub(super) producers: ProducerState,
+    pub(super) epochs: LeaderEpochCache,
+    epochs_dirty: bool,
+    /// The last segment, once something was written to it.
+    pub(super) active: Option<ActiveSegment>,
+}
+
+impl Tail {
+    pub(super) fn new(replay: Replay, active: Option<ActiveSegment>) -> Self {
+        Self { producers: replay.producers, epochs: replay.epochs, epochs_dirty: replay.epochs_dirty, active }
+    }
+
+    /// The epoch that the next batch of this leader carries: the last one in the log, or else 0.
+    pub(super) fn current_epoch(&self) -> LeaderEpoch {
+        self.epochs.latest().map_or(LeaderEpoch::ZERO, |entry| entry.epoch)
+    }
+
+    /// Notes the epoch of a batch that was appended at `offset`.
+    pub(super) fn note_epoch(&mut self, epoch: LeaderEpoch, offset: Offset) {
+        if epoch >= LeaderEpoch::ZERO && self.epochs.latest().is_none_or(|entry| epoch > entry.epoch) {
+            self.epochs.assign(epoch, offset);
+            self.epochs_dirty = true;
+        }
+    }
+
+    /// Changes the epochs, which then have to be written.
+    pub(super) fn change_epochs(&mut self, change: impl FnOnce(&mut LeaderEpochCache) -> bool) {
+        self.epochs_dirty |= change(&mut self.epochs);
+    }
+
+    /// Whether the epochs changed since they were last written.
+    pub(super) fn has_dirty_epochs(&self) -> bool {
+        self.epochs_dirty
+    }
+
+    /// The epoch file's contents, if they changed since this was last asked.
+    pub(super) fn take_dirty_epochs(&mut self) -> Option<Vec<u8>> {
+        std::mem::take(&mut self.epochs_dirty).then(|| self.epochs.format().into_bytes())
+    }
+
+    /// The producers' state as a file.
+    pub(super) fn snapshot(&self) -> Vec<u8> {
+        producer_snapshot::encode(self.producers.producers())
+    }
+
+    /// The last stable offset under this high watermark.
+    pub(super) fn last_stable(&mut self, high: Offset) -> Offset {
+        self.producers.on_replicated(high);
+        self.producers.first_unstable_offset().map_or(high, |first| first.min(high))
+    }
+}
+
+impl Log {
+    /// Loads what appending needs, if that has not been done.
+    pub(super) fn load_tail(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
+        if writer.tail.is_some() {
+            return Ok(());
+        }
+        let set = self.segments.load();
+        let snapshots = self.snapshots()?;
+        let mut replay = Replay::start(self.directory.as_ref(), &snapshots, writer.marks.end, self.clock.now())?;
+        replay.load_epochs(self.directory.as_ref(), set.log_start(), writer.marks.end)?;
+        for (index, segment) in set.segments().iter().enumerate() {
+            replay.segment(segment, set.end_of(index, writer.marks.end))?;
+        }
+        writer.tail = Some(Tail::new(replay, None));
+        Ok(())
+    }
+
+    pub(super) fn snapshots(&self) -> Result<Vec<Offset>> {
+        let names = self.directory.list()?;
+        let parsed = names.iter().filter_map(|entry| parse_file_name(&entry.name));
+        let mut offsets: Vec<Offset> = parsed
+            .filter(|(_, kind, suffix)| *kind == FileKind::Snapshot && *suffix == Suffix::None)
+            .map(|(offset, _, _)| offset)
+            .collect();
+        offsets.sort_unstable();
+        Ok(offsets)
+    }
+
+    /// Opens the last segment for appending, if that has not been done.
+    pub(super) fn open_active(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
+        if let Some(damage) = &writer.damage {
+            return Err(damage.clone());
+        }
+        self.load_tail(writer)?;
+        if writer.tail.as_ref().is_some_and(|tail| tail.active.is_some()) {
+            return Ok(());
+        }
+        let set = self.segments.load_full();
+        // A segment that a cut ended takes no more, even where a crash left nothing behind it.
+        let is_cut = |last: &Segment| self.checkpoint.get().cut_of(last.base_offset()).is_some();
+        let (active, next) = match set.last() {
+            Some(last) if !is_cut(last) => {
+                let active = self.resume(last)?;
+                let next = set.with_last_replaced(Arc::clone(active.segment()));
+                (active, next)
+            }
+            _ => {
+                let active = self.create_segment(writer.marks.end, 0)?;
+                writer.directory_dirty = true;
+                let next = set.with_pushed(Arc::clone(active.segment()));
+                (active, next)
+            }
+        };
+        self.publish(writer, next);
+        if let Some(tail) = writer.tail.as_mut() {
+            tail.active = Some(active);
+        }
+        Ok(())
+    }
+
+    /// The last segment of a clean log, to go on appending. Its indexes go on behind the entries of their files.
+    fn resume(&self, last: &Segment) -> Result<ActiveSegment> {
+        let new = self.new_segment(last.base_offset());
+        let index = match last.indexes().as_ref() {
+            Indexes::Files(files) => files.resume(new.settings).ok(),
+            Indexes::Memory(_) => None,
+        };
+        let index = match index {
+            Some(index) => index,
+            None => last.indexes().rebuilt(last.base_offset(), &last.view()?, new.settings),
+        };
+        let name = last.file_name(FileKind::Log);
+        let region = self.directory.open_append(&name, last.size(), new.capacity.max(last.size()))?;
+        ActiveSegment::resume(&self.directory, region, index, None, new)
+    }
+
+    /// Creates an empty segment at `base` with room for `first` bytes. The caller publishes it, and sees to it that the
+    /// directory gets synced.
+    pub(super) fn create_segment(&self, base: Offset, first: u64) -> Result<ActiveSegment> {
+        // What is known of a former file of this name, which is durably gone, must not be taken for this one's.
+        self.checkpoint.update(self.directory.as_ref(), |state| {
+            let mut checkpoint = state.checkpoint.clone();
+            checkpoint.cut_segments.retain(|cut| cut.base != base);
+            (checkpoint != state.checkpoint).then_some(checkpoint)
+        })?;
+        ActiveSegment::create(&self.directory, self.new_segment(base), first)
+    }
+
+    pub(super) fn new_segment(&self, base: Offset) -> NewSegment {
+        let config = self.config.load();
+        let jitter_max = config.segment_jitter_limit_ms();
+        NewSegment {
+            base,
+            capacity: u64::from(config.segment_bytes),
+            settings: index_settings(&config),
+            now: self.clock.now(),
+            jitter: if jitter_max > 0 { random_below(jitter_max) } else { 0 },
+            verify_always: self.verify_always,
+        }
+    }
+
+    /// Ends the active segment and starts another at `base`, at or behind the log end.
+    ///
+    /// A failure changes nothing: the old segment stays active.
+    pub(super) fn roll_writer(&self, writer: &mut MutexGuard<'_, Writer>, base: Offset) -> Result<()> {
+        let log_end = writer.marks.end;
+        if base < log_end {
+            return Err(Error::new(ErrorKind::InvalidArgument, format!("cannot roll to {base} below {log_end}")));
+        }
+        self.sync_names(writer)?;
+        let next = self.create_segment(base, 0)?;
+        let Some(tail) = writer.tail.as_mut() else { return Ok(()) };
+        tail.producers.advance(base);
+        let snapshot = tail.snapshot();
+        let set = self.segments.load().with_pushed(Arc::clone(next.segment()));
+        self.has_unsealed.store(true, Ordering::Release);
+        if let Some(active) = tail.active.replace(next) {
+            let segment = active.seal();
+            writer.unsealed.push(durability::Sealing { segment, snapshot: Some((base, snapshot)), trim: true });
+        }
+        writer.directory_dirty = true;
+        self.publish(writer, set);
+        Ok(())
+    }
+}
+
+impl Log {
+    /// Syncs the directory if names were created since it was. Names are durable in order: a segment whose name
+    /// survives must not have lost the one before it, or the log would begin with a hole; nor may segments be removed
+    /// in front of one whose name is lost.
+    pub(super) fn sync_names(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
+        if writer.directory_dirty {
+            self.directory.sync().map_err(|error| self.latch.trip(error))?;
+            writer.directory_dirty = false;
+        }
+        Ok(())
+    }
+}
+
+/// When an index gets an entry, by a topic's configuration.
+pub(super) fn index_settings(config: &LogConfig) -> IndexSettings {
+    IndexSettings { interval: config.index_interval_bytes, max_bytes: config.segment_index_bytes }
+}
+
+/// A number from 0 up to, not including, `bound`.
+fn random_below(bound: i64) -> i64 {
+    use std::hash::{BuildHasher, RandomState};
+    let random = RandomState::new().hash_one(bound) >> 1;
+    random.cast_signed() % bound.max(1)
+}

@@ -1,0 +1,74 @@
+//! What is known of transactions and producers goes with the records that say so.
+
+use super::*;
+use crate::record::{EndMarker, TransactionResult};
+use crate::segment::file_name::{FileKind, file_name};
+use crate::types::{ProducerEpoch, ProducerId, Sequence};
+
+const PRODUCER: ProducerId = ProducerId::new(7);
+const EPOCH: ProducerEpoch = ProducerEpoch::new(0);
+
+fn append_of(log: &Log, sequence: i32) {
+    let mut builder = BatchBuilder::new();
+    builder.producer(PRODUCER, EPOCH, Sequence::new(sequence)).transactional(true);
+    let time = Timestamp::from_millis(1_000_000);
+    builder.push(&Record::new().value("in a transaction").timestamp(time), time).unwrap();
+    log.append(&RecordBatch::parse(builder.finish().unwrap().unwrap()).unwrap(), AppendOrigin::Client).unwrap();
+}
+
+fn end(log: &Log, result: TransactionResult) {
+    let timestamp = Timestamp::from_millis(1_000_000);
+    let marker = EndMarker { result, producer_id: PRODUCER, producer_epoch: EPOCH, coordinator_epoch: 0, timestamp };
+    log.append(&RecordBatch::parse(marker.encode().unwrap()).unwrap(), AppendOrigin::Coordinator).unwrap();
+}
+
+/// A record of producer 7 at the log end, and the marker that aborts it.
+pub(super) fn abort_one(log: &Log) {
+    append_of(log, 0);
+    end(log, TransactionResult::Abort);
+}
+
+/// The producers of aborted transactions that a reader from the start is told of.
+pub(super) fn aborted(log: &Log) -> Vec<i64> {
+    let fetched = log.read(Offset::ZERO, FetchLimit::bytes(1000).isolation(Isolation::ReadCommitted)).unwrap();
+    fetched.aborted.iter().map(|transaction| transaction.producer_id.get()).collect()
+}
+
+/// The abort is cut off, and the transaction commits instead. The transaction index on disk still tells of the abort,
+/// and would hide what is committed.
+#[test]
+fn a_transaction_whose_abort_was_cut_off_can_commit() {
+    for is_crash in [false, true] {
+        let disk = SimDisk::new();
+        let log = open(&disk, UNCLEAN);
+        abort_one(&log);
+        log.roll().unwrap();
+        log.sync().unwrap();
+        log.truncate(Offset::new(1)).unwrap();
+        end(&log, TransactionResult::Commit);
+        let last_close = if is_crash {
+            log.sync().unwrap();
+            log.shut();
+            UNCLEAN
+        } else {
+            LastClose::Clean(log.close().unwrap().unwrap())
+        };
+        let log = open(&disk, last_close);
+        assert_eq!(aborted(&log), [0; 0], "crash: {is_crash}");
+    }
+}
+
+/// A segment is sealed and cut before it is synced. Its snapshot tells of producers behind the cut, and must never be
+/// written: recovery would take the newest one that is not above the log end.
+#[test]
+fn a_snapshot_that_waits_to_be_written_does_not_outlive_a_cut() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..3);
+    log.roll().unwrap();
+    log.truncate(Offset::new(1)).unwrap();
+    log.sync().unwrap();
+    let names = disk.root().subdirectory("a-0").unwrap().list().unwrap();
+    let snapshot = file_name(Offset::new(3), FileKind::Snapshot);
+    assert!(names.iter().all(|entry| entry.name != snapshot), "{names:?}");
+}

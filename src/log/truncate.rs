@@ -1,0 +1,246 @@
+//! Cutting the tail: what a follower does that diverged, and what an operator does to a damaged log.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::checkpoint::{CutSegment, RecoveryPoint};
+use crate::log::durability::Sealing;
+use crate::log::open::unlink_segment;
+use crate::log::replay::Replay;
+use crate::log::segment_set::SegmentSet;
+use crate::log::tail::Tail;
+use crate::log::watermarks::Marks;
+use crate::log::{Log, Writer};
+use crate::segment::file_name::{FileKind, Suffix, file_name, suffixed_file_name};
+use crate::segment::{ActiveSegment, Segment};
+use crate::sync::{Arc, MutexGuard, Ordering};
+use crate::types::Offset;
+
+/// Where a cut falls.
+struct Cut {
+    /// The log end after it: the start of a batch.
+    at: Offset,
+    /// How many segments stay, the one that is cut included.
+    kept: usize,
+    /// Where in the last of these its bytes end.
+    position: u64,
+}
+
+impl Log {
+    /// Removes all records from `offset` on, durably. The log end is then `offset`; or, where that lies inside of a
+    /// batch, the start of this batch, as batches are never taken apart.
+    ///
+    /// ```text
+    /// segments   [0..9] [10..19] [20..]        truncate(15)
+    /// after      [0..9] [10..14] [15..]        a new segment ends the old one, whatever its file still holds
+    /// ```
+    ///
+    /// Readers that hold slices of what was cut keep them. An offset at or above the log end changes nothing. Damage
+    /// above the cut that opening had found is gone with the rest, and appends are taken again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OffsetOutOfRange`] below the log start. What writing can answer: after a failure half way the
+    /// partition takes no more writes until it is reopened.
+    pub fn truncate(&self, offset: Offset) -> Result<Offset> {
+        let _turn = self.rounds.lock();
+        let mut writer = self.lock_writer()?;
+        let log_start = self.log_start();
+        if offset < log_start {
+            let message = format!("cannot cut at {offset}, below log start {log_start}");
+            return Err(Error::new(ErrorKind::OffsetOutOfRange, message));
+        }
+        if offset >= writer.marks.end && writer.damage.is_none() {
+            let log_end = writer.marks.end;
+            if let Some(tail) = writer.tail.as_mut() {
+                tail.change_epochs(|epochs| epochs.truncate_from_end(log_end));
+            }
+            return Ok(writer.marks.end);
+        }
+        self.load_tail(&mut writer)?;
+        let cut = self.find_cut(offset.min(writer.marks.end))?;
+        let step = self.latch.begin()?;
+        match self.cut(&mut writer, &cut) {
+            Ok(()) => step.done(),
+            Err(error) => return Err(step.failed(error)),
+        }
+        drop(writer);
+        self.moved();
+        Ok(cut.at)
+    }
+
+    /// Removes everything and begins at `offset`, wherever that lies.
+    pub(super) fn start_over_at(&self, writer: &mut MutexGuard<'_, Writer>, offset: Offset) -> Result<()> {
+        let step = self.latch.begin()?;
+        let cut = Cut { at: offset, kept: 0, position: 0 };
+        let emptied = self.empty(writer, &cut);
+        match emptied {
+            Ok(()) => step.done(),
+            Err(error) => return Err(step.failed(error)),
+        }
+        Ok(())
+    }
+
+    fn empty(&self, writer: &mut MutexGuard<'_, Writer>, cut: &Cut) -> Result<()> {
+        self.sync.lower(cut.at.get());
+        let set = self.segments.load_full();
+        self.checkpoint.update(self.directory.as_ref(), |state| {
+            let mut checkpoint = state.checkpoint.clone();
+            checkpoint.recovery_point = RecoveryPoint { offset: cut.at, base: cut.at, position: 0 };
+            checkpoint.high_watermark = checkpoint.high_watermark.min(cut.at);
+            checkpoint.log_start = cut.at;
+            checkpoint.cut_segments.clear();
+            Some(checkpoint)
+        })?;
+        self.unlink_behind(&set, cut)?;
+        for snapshot in self.snapshots()? {
+            self.directory.unlink(&file_name(snapshot, FileKind::Snapshot))?;
+        }
+        let active = self.start_behind(&set, cut)?;
+        let segments = vec![Arc::clone(active.segment())];
+        writer.damage = None;
+        writer.unsealed.clear();
+        self.has_unsealed.store(false, Ordering::Release);
+        let mut tail = Tail::new(Replay::empty(cut.at), Some(active));
+        tail.change_epochs(|_| true);
+        writer.tail = Some(tail);
+        let marks = Marks { end: cut.at, durable: cut.at, high: cut.at, last_stable: cut.at };
+        if cut.at < writer.marks.end {
+            self.set_marks(writer, marks);
+            self.publish(writer, SegmentSet::new(segments, cut.at));
+        } else {
+            self.publish(writer, SegmentSet::new(segments, cut.at));
+            self.set_marks(writer, marks);
+        }
+        Ok(())
+    }
+
+    fn find_cut(&self, offset: Offset) -> Result<Cut> {
+        let set = self.segments.load();
+        let Some(index) = set.floor(offset) else { return Ok(Cut { at: offset, kept: 0, position: 0 }) };
+        let segment = &set.segments()[index];
+        let view = segment.view()?;
+        match segment.locate(&view, offset)? {
+            // Nothing that may be read is left in front of the cut.
+            Some((_, header)) if header.base_offset < set.log_start() => {
+                Ok(Cut { at: set.log_start(), kept: 0, position: 0 })
+            }
+            Some((position, header)) => {
+                Ok(Cut { at: header.base_offset.min(offset), kept: index + 1, position: position as u64 })
+            }
+            None => Ok(Cut { at: offset, kept: index + 1, position: segment.size() }),
+        }
+    }
+
+    /// The cut itself. Each step is durable before the next, so that a crash in between leaves a log that ends at the
+    /// cut or above it, never one with a hole.
+    fn cut(&self, writer: &mut MutexGuard<'_, Writer>, cut: &Cut) -> Result<()> {
+        self.sync.lower(cut.at.get());
+        let durable = writer.marks.durable.min(cut.at);
+        self.set_marks(writer, Marks { durable, ..writer.marks });
+        let set = self.segments.load_full();
+        self.lower_checkpoint(&set, cut)?;
+        self.unlink_behind(&set, cut)?;
+        let active = self.start_behind(&set, cut)?;
+        let kept = self.kept_segments(&set, cut)?;
+        let replay = self.replay_to(&kept, cut.at, writer)?;
+        let mut segments = kept;
+        segments.push(Arc::clone(active.segment()));
+        writer.damage = None;
+        writer.directory_dirty = false;
+        self.settle_unsealed(writer, &segments, cut);
+        writer.tail = Some(Tail::new(replay, Some(active)));
+        let marks = Marks { end: cut.at, ..writer.marks };
+        self.set_marks(writer, marks);
+        self.publish(writer, SegmentSet::new(segments, set.log_start()));
+        Ok(())
+    }
+
+    /// The recovery point goes down first, synced: a crash right after must not take the cut part for durable.
+    fn lower_checkpoint(&self, set: &SegmentSet, cut: &Cut) -> Result<()> {
+        let last_kept = cut.kept.checked_sub(1).and_then(|index| set.segments().get(index));
+        let base = last_kept.map_or(cut.at, |segment| segment.base_offset());
+        self.checkpoint.update(self.directory.as_ref(), |state| {
+            let mut checkpoint = state.checkpoint.clone();
+            if checkpoint.recovery_point.offset > cut.at {
+                checkpoint.recovery_point = RecoveryPoint { offset: cut.at, base, position: cut.position };
+            }
+            checkpoint.high_watermark = checkpoint.high_watermark.min(cut.at);
+            if last_kept.is_some_and(|segment| cut.position < segment.size()) {
+                checkpoint.cut_segments.retain(|known| known.base != base);
+                checkpoint.cut_segments.push(CutSegment { base, end: cut.at, position: cut.position });
+            }
+            (checkpoint != state.checkpoint).then_some(checkpoint)
+        })
+    }
+
+    /// Removes the segments behind the cut, newest first, each durably gone before the next; and the snapshots that
+    /// tell of what is cut.
+    fn unlink_behind(&self, set: &SegmentSet, cut: &Cut) -> Result<()> {
+        for segment in set.segments()[cut.kept..].iter().rev() {
+            unlink_segment(self.directory.as_ref(), segment.base_offset())?;
+            self.directory.sync()?;
+        }
+        for snapshot in self.snapshots()?.into_iter().filter(|offset| *offset > cut.at) {
+            self.directory.unlink(&file_name(snapshot, FileKind::Snapshot))?;
+        }
+        Ok(())
+    }
+
+    /// Starts the segment that ends the old one, durably. Where the old one would have the same name, as nothing of it
+    /// stays, its file is renamed first.
+    fn start_behind(&self, set: &SegmentSet, cut: &Cut) -> Result<ActiveSegment> {
+        if cut.kept > 0 && set.segments()[cut.kept - 1].base_offset() == cut.at {
+            let doomed = suffixed_file_name(cut.at, FileKind::Log, Suffix::Deleted);
+            self.directory.rename(&file_name(cut.at, FileKind::Log), &doomed)?;
+            unlink_segment(self.directory.as_ref(), cut.at)?;
+            self.directory.unlink(&doomed)?;
+            self.directory.sync()?;
+        }
+        let active = self.create_segment(cut.at, 0)?;
+        active.segment().region().sync()?;
+        self.directory.sync()?;
+        Ok(active)
+    }
+
+    /// The segments in front of the cut. The one that was cut gets indexes that know nothing behind it.
+    fn kept_segments(&self, set: &SegmentSet, cut: &Cut) -> Result<Vec<Arc<Segment>>> {
+        let mut kept: Vec<Arc<Segment>> = set.segments()[..cut.kept].to_vec();
+        if let Some(last) = kept.pop_if(|last| last.base_offset() < cut.at) {
+            last.cut_indexes(cut.at, cut.position)?;
+            kept.push(last);
+        }
+        kept.retain(|segment| segment.base_offset() < cut.at);
+        Ok(kept)
+    }
+
+    /// Producers and epochs as they were at the cut.
+    fn replay_to(&self, kept: &[Arc<Segment>], end: Offset, writer: &mut MutexGuard<'_, Writer>) -> Result<Replay> {
+        let mut replay = Replay::start(self.directory.as_ref(), &self.snapshots()?, end, self.clock.now())?;
+        if let Some(tail) = writer.tail.as_ref() {
+            replay.epochs = tail.epochs.clone();
+            replay.epochs_dirty = true;
+        }
+        replay.epochs.truncate_from_end(end);
+        for (index, segment) in kept.iter().enumerate() {
+            replay.segment(segment, kept.get(index + 1).map_or(end, |next| next.base_offset()))?;
+        }
+        replay.producers.advance(end);
+        Ok(replay)
+    }
+
+    /// What waits to be synced behind the cut waits no longer, and no snapshot that tells of what is cut. The segment
+    /// that was cut now does, for its bytes if it was the active one, and for its index files.
+    fn settle_unsealed(&self, writer: &mut MutexGuard<'_, Writer>, segments: &[Arc<Segment>], cut: &Cut) {
+        let active = writer.tail.as_mut().and_then(|tail| tail.active.take());
+        drop(active.map(ActiveSegment::seal));
+        let is_kept = |segment: &Arc<Segment>| segments.iter().any(|kept| Arc::ptr_eq(kept, segment));
+        writer.unsealed.retain(|sealing| is_kept(&sealing.segment));
+        for sealing in &mut writer.unsealed {
+            sealing.snapshot.take_if(|(offset, _)| *offset > cut.at);
+        }
+        let last = segments.iter().rfind(|segment| segment.base_offset() < cut.at);
+        let waits = |last: &Arc<Segment>| writer.unsealed.iter().any(|sealing| Arc::ptr_eq(&sealing.segment, last));
+        if let Some(segment) = last.filter(|last| !waits(last)).cloned() {
+            writer.unsealed.push(Sealing { segment, snapshot: None, trim: false });
+        }
+        self.has_unsealed.store(!writer.unsealed.is_empty(), Ordering::Release);
+    }
+}
