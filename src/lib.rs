@@ -23,6 +23,7 @@ mod clock;
 mod error;
 mod io;
 mod log;
+mod partition;
 mod record;
 mod segment;
 mod sync;
@@ -34,6 +35,9 @@ pub use io::{BudgetStats, Directory, Entry, EntryKind, FileRange, Region, View, 
 pub use log::{
     AppendOrigin, Appended, CleanupPolicy, CutReason, DeletedRecords, FetchLimit, Fetched, FlushPolicy, HighWatermark,
     Log, LogConfig, Marks, OffsetTimestamp, Recovery, SegmentInfo, TopicCompression,
+};
+pub use partition::{
+    AppendRefused, BoxFuture, NodeId, Partition, PartitionOptions, Replica, ReplicaRole, ReplicaState, Replication,
 };
 pub use record::{
     Attributes, BatchBuilder, BatchHeader, Batches, Compression, ControlRecord, Data, DecompressionLimits, EndMarker,
