@@ -26,6 +26,7 @@ mod log;
 mod partition;
 mod record;
 mod segment;
+mod store;
 mod sync;
 mod types;
 
@@ -45,6 +46,7 @@ pub use record::{
     crc32, crc32c,
 };
 pub use segment::{AbortedTransaction, Segment};
+pub use store::{PartitionStats, Store, StoreConfig, StoreStats, Topic, TopicConfig};
 pub use types::{
     Acks, Isolation, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, ReadUpTo, Sequence, Timestamp,
     TimestampType, TopicId, TopicName, TopicPartition,

@@ -1,0 +1,63 @@
+//! Making a directory of Kafka's one of ours.
+
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::{Budget, Directory, OpenMode as IoMode, OsDirectory};
+use crate::log::OpenMode;
+use crate::store::StoreConfig;
+use crate::store::clean_mark::CleanMark;
+use crate::store::foreign::{self, KafkaState, Owner};
+use crate::store::inner::{Inner, Left};
+use crate::sync::Arc;
+use crate::types::TopicName;
+
+/// Writes the registry of a directory of Kafka's, after each partition was opened and closed as ours.
+///
+/// The registry is the commit point: until it is there the directory is Kafka's, and adopting starts over.
+pub(super) fn adopt(path: &Path) -> Result<Vec<TopicName>> {
+    let config = StoreConfig::default();
+    let budget = config.budget();
+    adopt_in(OsDirectory::open(path, IoMode::Write, Arc::clone(&budget))?, config, budget)
+}
+
+pub(super) fn adopt_in(
+    directory: Arc<dyn Directory>,
+    config: StoreConfig,
+    budget: Arc<Budget>,
+) -> Result<Vec<TopicName>> {
+    let lock = directory.lock()?;
+    let entries = directory.list()?;
+    if foreign::owner(&entries) != Owner::Kafka {
+        let message = format!("{} is no directory of Kafka's", directory.path().display());
+        return Err(Error::new(ErrorKind::InvalidArgument, message));
+    }
+    let registry = foreign::topics(directory.as_ref(), &entries);
+    let left = Left::Kafkas(KafkaState::read(directory.as_ref(), &entries)?);
+    let inner = Inner::new(Arc::clone(&directory), config, budget, OpenMode::Write);
+    inner.open_topics(&registry, &left)?;
+    take_over(&inner)?;
+    let closed = inner.close_partitions();
+    if let Some(error) = closed.first_error {
+        return Err(error);
+    }
+    CleanMark { generation: 0, ends: closed.ends }.write(directory.as_ref())?;
+    lock.keep_power()?;
+    registry.write(directory.as_ref())?;
+    Ok(registry.topics.into_keys().collect())
+}
+
+/// Has each partition write down where it starts and ends, which Kafka's files do not say once the directory is ours.
+fn take_over(inner: &Inner) -> Result<()> {
+    for state in inner.topics.read().values() {
+        for partition in &state.changing.read().partitions {
+            match partition {
+                Ok(partition) => partition.log().take_over()?,
+                // On another broker.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error.clone()),
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,269 @@
+//! Changing the list of topics. Replacing the registry is the commit point of each change: what was prepared before it is
+//! nothing without it, and what follows it is made up for by the next opening.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::{LastClose, LogConfig, partition_metadata};
+use crate::partition::Partition;
+use crate::store::foreign;
+use crate::store::inner::{Admin, Inner};
+use crate::store::registry::{PARTITIONS_MAX, Registry, TopicEntry};
+use crate::store::topic::{Changing, Topic, TopicConfig, TopicState, unknown};
+use crate::sync::{Arc, MutexGuard, RwLock};
+use crate::types::{PartitionId, TopicId, TopicName, TopicPartition};
+
+/// Ends the name of a directory that is about to be removed. Kafka's.
+const DOOMED: &str = "-delete";
+
+impl Inner {
+    /// The right to change the list of topics. Asked for an open store once it is there: a close may have had it.
+    fn administer(&self) -> Result<MutexGuard<'_, Admin>> {
+        self.check_writable()?;
+        let admin = self.admin.lock();
+        self.check_writable()?;
+        Ok(admin)
+    }
+
+    pub(super) fn create_topic(self: &Arc<Self>, name: &TopicName, config: TopicConfig) -> Result<Topic> {
+        config.log.check()?;
+        if config.partitions == 0 || config.partitions > PARTITIONS_MAX {
+            let message = format!("a topic has 1 to {PARTITIONS_MAX} partitions, not {}", config.partitions);
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
+        }
+        let admin = self.administer()?;
+        self.check_name(name)?;
+        let entry = TopicEntry { id: foreign::random_id(), partitions: config.partitions, config: config.log };
+        let partitions = self.create_partitions(&admin, name, &entry, 0)?;
+        let changing = Changing { config: entry.config.clone(), partitions, deleted: false };
+        let state = Arc::new(TopicState { name: name.clone(), id: entry.id, changing: RwLock::new(changing) });
+        let mut registry = self.registry(&admin);
+        registry.topics.insert(name.clone(), entry.clone());
+        if let Err(error) = registry.write(self.directory.as_ref()) {
+            state.shut_deleted();
+            self.remove_created(name, 0..entry.partitions);
+            return Err(error);
+        }
+        self.topics.write().insert(name.clone(), Arc::clone(&state));
+        Ok(Topic { store: Arc::clone(self), state })
+    }
+
+    fn check_name(&self, name: &TopicName) -> Result<()> {
+        let topics = self.topics.read();
+        if topics.contains_key(name) {
+            return Err(Error::new(ErrorKind::TopicExists, format!("topic {name} exists")));
+        }
+        match topics.keys().find(|other| name.collides_with(other)) {
+            Some(other) => {
+                let message = format!("topic {name} differs from {other} only in '.' and '_'");
+                Err(Error::new(ErrorKind::TopicCollision, message))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Creates and opens the partitions from number `first` on. A failure leaves none of them.
+    fn create_partitions(
+        &self,
+        admin: &Admin,
+        name: &TopicName,
+        entry: &TopicEntry,
+        first: u32,
+    ) -> Result<Vec<Result<Partition>>> {
+        let config = Arc::new(entry.config.clone());
+        let unclean = LastClose::Unclean { same_power: false };
+        let open = |number| {
+            let id = TopicPartition::new(name.clone(), PartitionId::new(number));
+            self.open_partition(id, Arc::clone(&config), unclean)?.map(Ok)
+        };
+        let numbers = first..entry.partitions;
+        let created = self.create_directories(admin, name, entry.id, numbers.clone());
+        let opened = created.and_then(|()| numbers.clone().map(open).collect());
+        opened.inspect_err(|_| self.remove_created(name, numbers))
+    }
+
+    /// Creates the partitions' directories, durably, each with the topic's id in it. What a crash left under such a name
+    /// is kept aside; what a deletion left goes with the next opening.
+    fn create_directories(&self, admin: &Admin, name: &TopicName, id: TopicId, numbers: Range<u32>) -> Result<()> {
+        let existing: HashSet<String> = self.directory.list()?.into_iter().map(|entry| entry.name).collect();
+        for number in numbers {
+            let partition = directory_name(name, number);
+            if existing.contains(&partition) {
+                let found = foreign::read_topic_id(self.directory.as_ref(), &partition);
+                let is_deleted = found.is_some_and(|id| admin.deleted.contains(&id));
+                let suffix = if is_deleted { DOOMED } else { "-stray" };
+                self.directory.rename(&partition, &aside(name, number, suffix))?;
+            }
+            let directory = self.directory.create_subdirectory(&partition)?;
+            directory.put(partition_metadata::FILE_NAME, partition_metadata::format(id).as_bytes())?;
+            directory.sync()?;
+        }
+        self.directory.sync()
+    }
+
+    /// Undoes a creation that was not committed, as far as that is possible.
+    fn remove_created(&self, name: &TopicName, numbers: Range<u32>) {
+        for number in numbers {
+            // What stays is nobody's: a later topic of this name keeps it aside.
+            self.directory.remove_subdirectory(&directory_name(name, number)).ok();
+        }
+    }
+
+    /// The list of topics as it stands.
+    fn registry(&self, admin: &Admin) -> Registry {
+        let topics = self.topics.read();
+        let entries = topics.iter().map(|(name, state)| {
+            let changing = state.changing.read();
+            let partitions = u32::try_from(changing.partitions.len()).unwrap_or(u32::MAX);
+            (name.clone(), TopicEntry { id: state.id, partitions, config: changing.config.clone() })
+        });
+        Registry { topics: entries.collect(), deleted: admin.deleted.clone() }
+    }
+
+    pub(super) fn alter_topic<'s>(
+        &self,
+        state: &TopicState,
+        settings: impl IntoIterator<Item = (&'s str, &'s str)>,
+    ) -> Result<()> {
+        // Collected before any lock is taken: it is the caller's code.
+        let settings: Vec<_> = settings.into_iter().collect();
+        let admin = self.administer()?;
+        self.check_current(state)?;
+        let config: LogConfig = state.changing.read().config.with_pairs(settings)?;
+        self.commit(&admin, state, |entry| entry.config = config.clone())?;
+        let partitions = {
+            let mut changing = state.changing.write();
+            changing.config = config.clone();
+            changing.partitions.clone()
+        };
+        for partition in partitions.iter().flatten() {
+            partition.set_config(config.clone());
+        }
+        Ok(())
+    }
+
+    pub(super) fn grow_topic(&self, state: &TopicState, partitions: u32) -> Result<()> {
+        let admin = self.administer()?;
+        self.check_current(state)?;
+        let (config, before) = {
+            let changing = state.changing.read();
+            (changing.config.clone(), u32::try_from(changing.partitions.len()).unwrap_or(u32::MAX))
+        };
+        if partitions < before || partitions > PARTITIONS_MAX {
+            let message = format!("topic {} has {before} partitions and cannot have {partitions}", state.name);
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
+        }
+        if partitions == before {
+            return Ok(());
+        }
+        let entry = TopicEntry { id: state.id, partitions, config };
+        let added = self.create_partitions(&admin, &state.name, &entry, before)?;
+        if let Err(error) = self.commit(&admin, state, |entry| entry.partitions = partitions) {
+            added.iter().flatten().for_each(Partition::shut_deleted);
+            self.remove_created(&state.name, before..partitions);
+            return Err(error);
+        }
+        state.changing.write().partitions.extend(added);
+        Ok(())
+    }
+
+    /// Writes the registry with one topic's entry changed.
+    fn commit(&self, admin: &Admin, state: &TopicState, change: impl FnOnce(&mut TopicEntry)) -> Result<()> {
+        let mut registry = self.registry(admin);
+        registry.topics.get_mut(&state.name).map(change);
+        registry.write(self.directory.as_ref())
+    }
+
+    /// Whether the topic of a handle is still the one of its name.
+    fn check_current(&self, state: &TopicState) -> Result<()> {
+        match self.topics.read().get(&state.name) {
+            Some(current) if current.id == state.id => Ok(()),
+            _ => Err(unknown(&state.name)),
+        }
+    }
+
+    /// Deletes a topic: the registry is the commit point, then its handles are told, then the directories go.
+    pub(super) fn delete_topic(&self, name: &TopicName) -> Result<()> {
+        let mut admin = self.administer()?;
+        let state = self.topics.read().get(name).cloned().ok_or_else(|| unknown(name))?;
+        let mut registry = self.registry(&admin);
+        registry.topics.remove(name);
+        registry.deleted.push(state.id);
+        registry.write(self.directory.as_ref())?;
+        admin.deleted.push(state.id);
+        self.topics.write().remove(name);
+        let partitions = state.shut_deleted();
+        self.remove_deleted(name, partitions)?;
+        admin.deleted.retain(|id| *id != state.id);
+        self.registry(&admin).write(self.directory.as_ref()).or_else(Error::unless_full)
+    }
+
+    /// Removes the directories of a deleted topic: all that can be, whatever becomes of the others.
+    fn remove_deleted(&self, name: &TopicName, partitions: u32) -> Result<()> {
+        let mut first_error = None;
+        for number in 0..partitions {
+            let doomed = aside(name, number, DOOMED);
+            let removed = match self.directory.rename(&directory_name(name, number), &doomed) {
+                Ok(()) => self.directory.remove_subdirectory(&doomed),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+                Err(error) => Err(error),
+            };
+            first_error = first_error.or(removed.err());
+        }
+        let synced = self.directory.sync();
+        first_error.or(synced.err()).map_or(Ok(()), Err)
+    }
+}
+
+impl TopicState {
+    /// Tells all handles that the topic was deleted. Answers how many partitions it had.
+    pub(super) fn shut_deleted(&self) -> u32 {
+        let partitions = {
+            let mut changing = self.changing.write();
+            changing.deleted = true;
+            std::mem::take(&mut changing.partitions)
+        };
+        partitions.iter().flatten().for_each(Partition::shut_deleted);
+        u32::try_from(partitions.len()).unwrap_or(u32::MAX)
+    }
+}
+
+/// Whether a directory of this name waits for its removal.
+pub(super) fn is_doomed(name: &str) -> bool {
+    let parts = name.strip_suffix(DOOMED).and_then(|rest| rest.rsplit_once('.'));
+    parts.is_some_and(|(partition, unique)| {
+        TopicPartition::from_directory_name(partition).is_some()
+            && unique.len() == 32
+            && unique.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
+fn directory_name(topic: &TopicName, number: u32) -> String {
+    TopicPartition::new(topic.clone(), PartitionId::new(number)).to_string()
+}
+
+/// The name under which a partition's directory is kept aside: at most 255 bytes, as Kafka's.
+fn aside(topic: &TopicName, number: u32, suffix: &str) -> String {
+    let hex: String = foreign::random_id().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let number = number.to_string();
+    let room = 255 - (number.len() + hex.len() + suffix.len() + 2);
+    let topic = topic.as_str();
+    format!("{}-{number}.{hex}{suffix}", &topic[..topic.len().min(room)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_kept_aside_fits_and_only_doomed_ones_are_removed() {
+        let topic = TopicName::new(&"x".repeat(249)).unwrap();
+        let doomed = aside(&topic, 1_234_567, DOOMED);
+        assert_eq!(doomed.len(), 255);
+        assert!(is_doomed(&doomed));
+        for kept in [aside(&topic, 0, "-stray").as_str(), "please-delete", "a-0.b-delete", "orders-0", "-delete"] {
+            assert!(!is_doomed(kept), "{kept}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! How a store is opened.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::clock::{Clock, SystemClock};
+use crate::error::Result;
+use crate::io::Budget;
+use crate::store::Store;
+use crate::sync::Arc;
+
+/// The settings of a store. Each has a default.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct StoreConfig {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) max_unsynced_bytes: u64,
+    pub(super) max_unsynced_wait: Duration,
+    pub(super) verify_always: bool,
+    pub(super) max_maps: Option<usize>,
+    pub(super) max_descriptors: Option<usize>,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock::coarse()),
+            max_unsynced_bytes: 1 << 30,
+            max_unsynced_wait: Duration::from_secs(30),
+            verify_always: false,
+            max_maps: None,
+            max_descriptors: None,
+        }
+    }
+}
+
+impl StoreConfig {
+    /// The descriptors and maps that a store with these settings may use.
+    pub(super) fn budget(&self) -> Arc<Budget> {
+        if self.max_maps.is_none() && self.max_descriptors.is_none() {
+            return Budget::of_process();
+        }
+        let limits = Budget::of_process().stats();
+        Budget::new(self.max_descriptors.unwrap_or(limits.descriptors_max), self.max_maps.unwrap_or(limits.maps_max))
+    }
+
+    /// Opens, or creates, the store in the directory at `path` for writing.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
+        Store::open_with(path.as_ref(), self)
+    }
+
+    /// Opens the store at `path` read-only: as [`Store::open_read_only`].
+    ///
+    /// # Errors
+    /// As [`Store::open_read_only`].
+    pub fn open_read_only(self, path: impl AsRef<Path>) -> Result<Store> {
+        Store::open_read_only_with(path.as_ref(), self)
+    }
+
+    /// The clock that stamps records and times flushes. Default: [`SystemClock::coarse`].
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Stamps records with the precise wall clock: without it a stamp may be one tick old (1 to 10 ms), and costs less.
+    pub fn precise_time(mut self) -> Self {
+        self.clock = Arc::new(SystemClock::precise());
+        self
+    }
+
+    /// How many bytes of all topics together may be written and not yet synced. From half of it on the store syncs what
+    /// is dirtiest; at it appends wait. Default: 1 GiB.
+    pub fn max_unsynced_bytes(mut self, bytes: u64) -> Self {
+        self.max_unsynced_bytes = bytes;
+        self
+    }
+
+    /// How long an append waits at that limit before it answers [`crate::ErrorKind::Timeout`]. Default: 30 s.
+    pub fn max_unsynced_wait(mut self, wait: Duration) -> Self {
+        self.max_unsynced_wait = wait;
+        self
+    }
+
+    /// Checks every batch each time it is read, rather than once after its segment was opened.
+    pub fn verify_always(mut self) -> Self {
+        self.verify_always = true;
+        self
+    }
+
+    /// How many memory maps the store may use. Default: 30,000, of about 65,000 that the kernel allows a process.
+    pub fn max_maps(mut self, maps: usize) -> Self {
+        self.max_maps = Some(maps);
+        self
+    }
+
+    /// How many file descriptors the store may use. Default: three quarters of the process's limit.
+    pub fn max_descriptors(mut self, descriptors: usize) -> Self {
+        self.max_descriptors = Some(descriptors);
+        self
+    }
+}

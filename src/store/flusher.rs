@@ -1,0 +1,245 @@
+//! Syncs in the background: what somebody awaits or was rolled, what has waited for its interval, and the dirtiest when
+//! much is dirty.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::partition::{self, List, Partition, WeakPartition};
+use crate::store::unsynced::Unsynced;
+use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, Ordering};
+
+/// What is to be synced when. One partition at a time, each kind in its turn, so that none waits for ever.
+pub(super) struct Flusher {
+    clock: Arc<dyn Clock>,
+    unsynced: Unsynced,
+    queue: Mutex<Queue>,
+    /// There is something to do.
+    changed: Condvar,
+    /// The thread has done what it took.
+    idle: Condvar,
+    /// Half of what may be unsynced is, and the thread has not yet taken up what is dirty.
+    pressed: AtomicBool,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// As soon as possible.
+    soon: VecDeque<WeakPartition>,
+    /// By the monotonic time at which it is due.
+    due: BTreeMap<(Duration, u64), WeakPartition>,
+    /// Tells entries with the same time apart.
+    count: u64,
+    /// Partitions with unsynced bytes, for when much is.
+    dirty: Vec<WeakPartition>,
+    /// Those of them that are to be synced now, the dirtiest last.
+    urgent: Vec<WeakPartition>,
+    /// Which kind has its turn.
+    turn: usize,
+    /// How often the thread took something.
+    taken: u64,
+    busy: bool,
+    stopped: bool,
+    /// How long the lists may grow before those on them that are gone are dropped.
+    prune_at: usize,
+}
+
+impl Flusher {
+    pub(super) fn new(clock: Arc<dyn Clock>, unsynced: Unsynced) -> Self {
+        Self {
+            clock,
+            unsynced,
+            queue: Mutex::new(Queue::default()),
+            changed: Condvar::new(),
+            idle: Condvar::new(),
+            pressed: AtomicBool::new(false),
+        }
+    }
+
+    /// The work of the store's thread: syncs until it is told to stop.
+    ///
+    /// A failed sync trips its partition's latch, which keeps the error and tells it to everybody who comes; the other
+    /// partitions go on.
+    pub(super) fn run(&self) {
+        while let Some(partition) = self.next() {
+            let _busy = Busy(self);
+            drop(partition.sync());
+        }
+    }
+
+    /// Tells [`Flusher::run`] to return, after the sync under way at most.
+    pub(super) fn stop(&self) {
+        self.queue.lock().stopped = true;
+        self.changed.notify_all();
+        self.unsynced.stop();
+    }
+
+    /// Syncs what is due by the clock, on the calling thread. What the store's own thread has begun is done too when this
+    /// returns.
+    pub(super) fn run_due(&self) {
+        loop {
+            let due = self.queue.lock().pop_due(self.clock.monotonic());
+            match due {
+                Some(partition) => drop(partition.sync()),
+                None => break,
+            }
+        }
+        let mut queue = self.queue.lock();
+        let taken = queue.taken;
+        while queue.busy && queue.taken == taken {
+            self.idle.wait(&mut queue);
+        }
+    }
+
+    /// Bytes that are written and not synced.
+    pub(super) fn unsynced_bytes(&self) -> u64 {
+        self.unsynced.bytes()
+    }
+
+    fn next(&self) -> Option<Partition> {
+        let mut queue = self.queue.lock();
+        loop {
+            if queue.stopped {
+                return None;
+            }
+            if self.pressed.swap(false, Ordering::SeqCst) {
+                queue.take_dirty();
+            }
+            if let Some(partition) = queue.pop(self.clock.monotonic()) {
+                queue.taken += 1;
+                queue.busy = true;
+                return Some(partition);
+            }
+            self.wait(&mut queue);
+        }
+    }
+
+    fn wait(&self, queue: &mut MutexGuard<'_, Queue>) {
+        match queue.due.first_key_value() {
+            Some(((at, _), _)) => {
+                let left = at.saturating_sub(self.clock.monotonic());
+                self.changed.wait_for(queue, left);
+            }
+            None => self.changed.wait(queue),
+        }
+    }
+}
+
+/// The thread syncs what it took. Ends with it, also by a panic.
+struct Busy<'a>(&'a Flusher);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.queue.lock().busy = false;
+        self.0.idle.notify_all();
+    }
+}
+
+impl Queue {
+    /// What is to be synced now, of each kind in turn.
+    fn pop(&mut self, now: Duration) -> Option<Partition> {
+        for _ in 0..3 {
+            self.turn = (self.turn + 1) % 3;
+            let popped = match self.turn {
+                0 => self.pop_soon(),
+                1 => self.pop_due(now),
+                _ => self.pop_urgent(),
+            };
+            if popped.is_some() {
+                return popped;
+            }
+        }
+        None
+    }
+
+    fn pop_soon(&mut self) -> Option<Partition> {
+        std::iter::from_fn(|| self.soon.pop_front()).find_map(|weak| taken(&weak, List::Soon))
+    }
+
+    fn pop_due(&mut self, now: Duration) -> Option<Partition> {
+        while let Some(first) = self.due.first_entry().filter(|first| first.key().0 <= now) {
+            let popped = taken(&first.remove(), List::Due);
+            if popped.is_some() {
+                return popped;
+            }
+        }
+        None
+    }
+
+    fn pop_urgent(&mut self) -> Option<Partition> {
+        std::iter::from_fn(|| self.urgent.pop()).find_map(|weak| taken(&weak, List::Dirty))
+    }
+
+    fn take_dirty(&mut self) {
+        self.urgent.append(&mut self.dirty);
+        let bytes = |weak: &WeakPartition| weak.upgrade().map_or(0, |partition| partition.unsynced_bytes());
+        self.urgent.sort_by_cached_key(bytes);
+    }
+
+    /// Drops entries of partitions that are gone, each time the lists have doubled.
+    fn prune(&mut self) {
+        let len = self.dirty.len() + self.due.len();
+        if len < self.prune_at.max(64) {
+            return;
+        }
+        self.dirty.retain(|weak| !weak.is_gone());
+        self.due.retain(|_, weak| !weak.is_gone());
+        self.prune_at = 2 * (self.dirty.len() + self.due.len());
+    }
+}
+
+/// The partition, if it is still there, taken off the list: from now on it may be put there again.
+fn taken(weak: &WeakPartition, list: List) -> Option<Partition> {
+    let partition = weak.upgrade()?;
+    partition.leave(list);
+    Some(partition)
+}
+
+impl partition::Flusher for Flusher {
+    fn admit(&self) -> Result<()> {
+        self.unsynced.admit()
+    }
+
+    fn add(&self, bytes: u64) {
+        self.unsynced.add(bytes);
+    }
+
+    fn remove(&self, bytes: u64) {
+        self.unsynced.remove(bytes);
+    }
+
+    fn note_dirty(&self, partition: &Partition) {
+        if partition.enter(List::Dirty) {
+            let mut queue = self.queue.lock();
+            queue.dirty.push(partition.downgrade());
+            queue.prune();
+        }
+        if self.unsynced.is_much() && !self.pressed.swap(true, Ordering::SeqCst) {
+            // Under the lock, so that the thread is either waiting by now or yet to look.
+            let _queue = self.queue.lock();
+            self.changed.notify_all();
+        }
+    }
+
+    fn sync_soon(&self, partition: &Partition) {
+        if partition.enter(List::Soon) {
+            self.queue.lock().soon.push_back(partition.downgrade());
+            self.changed.notify_all();
+        }
+    }
+
+    fn sync_after(&self, partition: &Partition, after: Duration) {
+        if partition.enter(List::Due) {
+            let at = self.clock.monotonic().saturating_add(after);
+            let mut queue = self.queue.lock();
+            queue.count += 1;
+            let count = queue.count;
+            queue.due.insert((at, count), partition.downgrade());
+            queue.prune();
+            if queue.due.first_key_value().is_some_and(|((_, first), _)| *first == count) {
+                self.changed.notify_all();
+            }
+        }
+    }
+}

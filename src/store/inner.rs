@@ -1,0 +1,306 @@
+//! The store behind its handles, and its opening.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::{Budget, Directory, DirectoryLock, Entry, EntryKind, OpenMode as IoMode, OsDirectory, generation};
+use crate::log::{LastClose, LogConfig, LogOptions, OpenMode, Recovery};
+use crate::partition::{self, Partition};
+use crate::store::StoreConfig;
+use crate::store::changes;
+use crate::store::clean_mark::CleanMark;
+use crate::store::flusher::Flusher;
+use crate::store::foreign::{self, KafkaState, Owner};
+use crate::store::registry::{Registry, TopicEntry};
+use crate::store::topic::{Changing, Topic, TopicState, unknown};
+use crate::store::unsynced::Unsynced;
+use crate::store::worker::Worker;
+use crate::sync::{Arc, AtomicBool, Mutex, Ordering, RwLock};
+use crate::types::{PartitionId, TopicId, TopicName, TopicPartition};
+
+/// A store that is open.
+pub(super) struct Inner {
+    pub(super) directory: Arc<dyn Directory>,
+    pub(super) config: StoreConfig,
+    pub(super) budget: Arc<Budget>,
+    pub(super) mode: OpenMode,
+    pub(super) topics: RwLock<BTreeMap<TopicName, Arc<TopicState>>>,
+    /// Held by whoever changes the list of topics, and then before `topics`.
+    pub(super) admin: Mutex<Admin>,
+    pub(super) flusher: Arc<Flusher>,
+    pub(super) closed: AtomicBool,
+    /// Which process opened it, told by forks.
+    forks: u64,
+}
+
+/// What only who changes the list of topics needs.
+pub(super) struct Admin {
+    pub(super) lock: Option<Box<dyn DirectoryLock>>,
+    pub(super) worker: Option<Worker>,
+    pub(super) generation: u64,
+    /// Topics that are deleted, but whose directories could not all be removed.
+    pub(super) deleted: Vec<TopicId>,
+}
+
+/// How the partitions of a directory were left.
+pub(super) enum Left {
+    Ours { mark: CleanMark, same_power: bool },
+    Kafkas(KafkaState),
+}
+
+impl Left {
+    pub(super) fn of(&self, partition: &TopicPartition) -> LastClose {
+        match self {
+            Self::Kafkas(state) => state.last_close(partition),
+            Self::Ours { mark, same_power } => match mark.ends.get(partition) {
+                Some(ends) => LastClose::Clean(*ends),
+                None => LastClose::Unclean { same_power: *same_power },
+            },
+        }
+    }
+}
+
+impl Inner {
+    pub(super) fn open(path: &Path, config: StoreConfig, mode: OpenMode) -> Result<Arc<Self>> {
+        let budget = config.budget();
+        let directory = match mode {
+            OpenMode::Write => OsDirectory::create(path, Arc::clone(&budget))?,
+            OpenMode::ReadOnly => OsDirectory::open(path, IoMode::ReadOnly, Arc::clone(&budget))?,
+        };
+        match mode {
+            OpenMode::Write => Self::open_for_writing(directory, config, budget),
+            OpenMode::ReadOnly => Self::open_for_reading(directory, config, budget),
+        }
+    }
+
+    pub(super) fn open_for_writing(
+        directory: Arc<dyn Directory>,
+        config: StoreConfig,
+        budget: Arc<Budget>,
+    ) -> Result<Arc<Self>> {
+        let lock = directory.lock()?;
+        let entries = directory.list()?;
+        if foreign::owner(&entries) == Owner::Kafka {
+            return Err(foreign::refuse(directory.as_ref()));
+        }
+        let registry = Registry::read(directory.as_ref())?;
+        let mark = CleanMark::read(directory.as_ref())?;
+        let generation = mark.generation.saturating_add(1);
+        foreign::unlink_clean_shutdown(directory.as_ref())?;
+        CleanMark::overwrite(directory.as_ref(), generation)?;
+        let registry = match registry {
+            Some(registry) => registry,
+            None => {
+                Registry::default().write(directory.as_ref())?;
+                Registry::default()
+            }
+        };
+        let left = Left::Ours { mark, same_power: lock.same_power() };
+        let inner = Self::new(directory, config, budget, OpenMode::Write);
+        let deleted = inner.finish_deletions(&registry, &entries)?;
+        if inner.open_topics(&registry, &left)? {
+            // Only then every cut of this opening is durable. Without room what the file said before stays, or nothing.
+            lock.keep_power().or_else(Error::unless_full)?;
+        }
+        let flusher = Arc::clone(&inner.flusher);
+        let worker = Worker::start("riverbed-flush", move || flusher.run())?;
+        *inner.admin.lock() = Admin { lock: Some(lock), worker: Some(worker), generation, deleted };
+        Ok(Arc::new(inner))
+    }
+
+    fn open_for_reading(directory: Arc<dyn Directory>, config: StoreConfig, budget: Arc<Budget>) -> Result<Arc<Self>> {
+        let inner = Self::new(directory, config, budget, OpenMode::ReadOnly);
+        let (registry, left) = inner.look()?;
+        inner.open_topics(&registry, &left)?;
+        Ok(Arc::new(inner))
+    }
+
+    /// What a read-only opening finds: ours, Kafka's, or nothing yet.
+    pub(super) fn look(&self) -> Result<(Registry, Left)> {
+        let directory = self.directory.as_ref();
+        let entries = directory.list()?;
+        // The file itself is asked, as the list may miss it while a writer replaces it.
+        if let Some(registry) = Registry::read(directory)? {
+            return Ok((registry, Left::Ours { mark: CleanMark::read(directory)?, same_power: false }));
+        }
+        match foreign::owner(&entries) {
+            Owner::Kafka => {
+                let state = KafkaState::read(directory, &entries)?;
+                Ok((foreign::topics(directory, &entries), Left::Kafkas(state)))
+            }
+            Owner::New | Owner::Riverbed => {
+                Ok((Registry::default(), Left::Ours { mark: CleanMark::default(), same_power: false }))
+            }
+        }
+    }
+
+    pub(super) fn new(directory: Arc<dyn Directory>, config: StoreConfig, budget: Arc<Budget>, mode: OpenMode) -> Self {
+        let unsynced = Unsynced::new(config.max_unsynced_bytes, config.max_unsynced_wait);
+        let flusher = Arc::new(Flusher::new(Arc::clone(&config.clock), unsynced));
+        let admin = Admin { lock: None, worker: None, generation: 0, deleted: Vec::new() };
+        Self {
+            directory,
+            config,
+            budget,
+            mode,
+            topics: RwLock::new(BTreeMap::new()),
+            admin: Mutex::new(admin),
+            flusher,
+            closed: AtomicBool::new(false),
+            forks: generation(),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(super) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) || self.is_forked() {
+            return Err(Error::new(ErrorKind::Closed, format!("the store at {} is closed", self.path().display())));
+        }
+        Ok(())
+    }
+
+    /// Whether this is a forked child's copy of the parent's store: it has none of the threads, and nobody in it releases
+    /// a lock that one of them held.
+    pub(super) fn is_forked(&self) -> bool {
+        self.forks != generation()
+    }
+
+    pub(super) fn check_writable(&self) -> Result<()> {
+        self.check_open()?;
+        match self.mode {
+            OpenMode::Write => Ok(()),
+            OpenMode::ReadOnly => {
+                let message = format!("the store at {} is open read-only", self.path().display());
+                Err(Error::new(ErrorKind::ReadOnly, message))
+            }
+        }
+    }
+
+    /// Removes directories of deleted topics that a crash left. Answers the topics of which not all could be removed:
+    /// the next opening tries again.
+    fn finish_deletions(&self, registry: &Registry, entries: &[Entry]) -> Result<Vec<TopicId>> {
+        let mut left = false;
+        for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Directory) {
+            if changes::is_doomed(&entry.name) || self.is_of_deleted(registry, &entry.name) {
+                left |= self.directory.remove_subdirectory(&entry.name).is_err();
+            }
+        }
+        if registry.deleted.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.directory.sync()?;
+        if left {
+            return Ok(registry.deleted.clone());
+        }
+        let done = Registry { deleted: Vec::new(), ..registry.clone() };
+        done.write(self.directory.as_ref()).or_else(Error::unless_full).map(|()| Vec::new())
+    }
+
+    fn is_of_deleted(&self, registry: &Registry, name: &str) -> bool {
+        TopicPartition::from_directory_name(name).is_some()
+            && !registry.deleted.is_empty()
+            && foreign::read_topic_id(self.directory.as_ref(), name).is_some_and(|id| registry.deleted.contains(&id))
+    }
+
+    /// Opens all topics. Answers whether all partitions that are here could be opened.
+    pub(super) fn open_topics(&self, registry: &Registry, left: &Left) -> Result<bool> {
+        let mut all = true;
+        for (name, entry) in &registry.topics {
+            let state = self.open_topic(name, entry, left)?;
+            all &= state.changing.read().partitions.iter().all(is_open_or_elsewhere);
+            self.topics.write().insert(name.clone(), Arc::new(state));
+        }
+        Ok(all)
+    }
+
+    pub(super) fn open_topic(&self, name: &TopicName, entry: &TopicEntry, left: &Left) -> Result<TopicState> {
+        let config = Arc::new(entry.config.clone());
+        let partitions = (0..entry.partitions)
+            .map(|number| {
+                let id = TopicPartition::new(name.clone(), PartitionId::new(number));
+                let last_close = left.of(&id);
+                self.open_partition(id, Arc::clone(&config), last_close)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let changing = Changing { config: entry.config.clone(), partitions, deleted: false };
+        Ok(TopicState { name: name.clone(), id: entry.id, changing: RwLock::new(changing) })
+    }
+
+    /// Opens a partition. What is wrong with its files is its own answer; what is not, is an error.
+    pub(super) fn open_partition(
+        &self,
+        id: TopicPartition,
+        config: Arc<LogConfig>,
+        last_close: LastClose,
+    ) -> Result<Result<Partition>> {
+        let directory = self.directory.subdirectory(&id.to_string())?;
+        let options = LogOptions {
+            config,
+            clock: Arc::clone(&self.config.clock),
+            mode: self.mode,
+            last_close,
+            verify_always: self.config.verify_always,
+        };
+        let flusher: Option<Arc<dyn partition::Flusher>> = match self.mode {
+            OpenMode::Write => Some(Arc::clone(&self.flusher) as _),
+            OpenMode::ReadOnly => None,
+        };
+        lenient(Partition::of_store(id, directory, &options, flusher))
+    }
+
+    pub(super) fn topic(self: &Arc<Self>, name: &TopicName) -> Result<Topic> {
+        self.check_open()?;
+        let state = self.topics.read().get(name).cloned().ok_or_else(|| unknown(name))?;
+        Ok(Topic { store: Arc::clone(self), state })
+    }
+
+    pub(super) fn topics(self: &Arc<Self>) -> Result<Vec<Topic>> {
+        self.check_open()?;
+        let topics = self.topics.read();
+        Ok(topics.values().map(|state| Topic { store: Arc::clone(self), state: Arc::clone(state) }).collect())
+    }
+
+    /// All partitions that are open.
+    pub(super) fn partitions(&self) -> Vec<Partition> {
+        let topics = self.topics.read();
+        let open =
+            |state: &Arc<TopicState>| state.changing.read().partitions.iter().flatten().cloned().collect::<Vec<_>>();
+        topics.values().flat_map(open).collect()
+    }
+
+    pub(super) fn recovery(&self) -> Vec<(TopicPartition, Recovery)> {
+        let listed = |partition: &Partition| (partition.id().clone(), partition.recovery().clone());
+        let all = self.partitions().iter().map(listed).collect::<Vec<_>>();
+        all.into_iter().filter(|(_, recovery)| *recovery != Recovery::default()).collect()
+    }
+
+    pub(super) fn run_due(&self) {
+        self.flusher.run_due();
+    }
+
+    /// Bytes of all topics that are written and not synced.
+    pub(super) fn unsynced_bytes(&self) -> u64 {
+        self.flusher.unsynced_bytes()
+    }
+}
+
+/// Damage to one partition's files is that partition's answer; anything else is the store's.
+fn lenient(opened: Result<Partition>) -> Result<Result<Partition>> {
+    use ErrorKind::{Corruption, Io, NotADirectory, NotFound, PermissionDenied};
+    match opened {
+        Err(error) if matches!(error.kind(), Corruption | NotFound | NotADirectory | PermissionDenied | Io) => {
+            Ok(Err(error))
+        }
+        Err(error) => Err(error),
+        Ok(partition) => Ok(Ok(partition)),
+    }
+}
+
+/// A directory of Kafka's need not hold all partitions of a topic.
+pub(super) fn is_open_or_elsewhere(partition: &Result<Partition>) -> bool {
+    partition.as_ref().err().is_none_or(|error| error.kind() == ErrorKind::NotFound)
+}

@@ -1,0 +1,188 @@
+//! Many topics in one data directory, and the care for them.
+
+mod adopt;
+mod changes;
+mod clean_mark;
+mod close;
+mod config;
+mod fields;
+mod flusher;
+mod foreign;
+mod inner;
+mod refresh;
+mod registry;
+mod stats;
+mod topic;
+mod unsynced;
+mod worker;
+
+pub use config::StoreConfig;
+pub use stats::{PartitionStats, StoreStats};
+pub use topic::{Topic, TopicConfig};
+
+use std::fmt;
+use std::path::Path;
+
+use crate::error::Result;
+use crate::log::{OpenMode, Recovery};
+use crate::store::inner::Inner;
+use crate::sync::Arc;
+use crate::types::{TopicName, TopicPartition};
+
+/// An event log in a directory: a handle, cheap to clone, for any number of threads.
+///
+/// The directory belongs to one store at a time, which holds a lock on it; others may open it read-only. When the last
+/// clone is dropped the store closes; then topics and partitions answer [`crate::ErrorKind::Closed`], and what was
+/// fetched stays readable.
+///
+/// # Examples
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// use riverbed::{FetchLimit, Offset, Record, Store, TopicConfig};
+///
+/// let store = Store::open(dir.path())?;
+/// let orders = store.create_topic("orders", TopicConfig::default().partitions(3))?;
+/// let partition = orders.partition(0)?;
+/// partition.append_record(&Record::new().key("customer-7").value("two apples"))?;
+/// let fetched = partition.fetch(Offset::ZERO, FetchLimit::bytes(1 << 20))?;
+/// assert_eq!(fetched.batches().count(), 1);
+/// store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Store(Arc<Handle>);
+
+/// The last one of these closes the store.
+struct Handle(Arc<Inner>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Nobody is left to tell; what could not be finished, the next opening recovers.
+        drop(self.0.close());
+    }
+}
+
+impl Store {
+    /// Opens the store in the directory at `path` for writing, with default settings; creates it if there is none.
+    ///
+    /// After a crash every partition is recovered: see [`Store::recovery`].
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::AlreadyOpen`], [`crate::ErrorKind::ForeignDirectory`] for Kafka's, [`crate::ErrorKind::NotADirectory`],
+    /// [`crate::ErrorKind::PermissionDenied`], [`crate::ErrorKind::ReadOnly`], [`crate::ErrorKind::UnsupportedVersion`],
+    /// [`crate::ErrorKind::Corruption`] of the list of topics; what the operating system can answer. Damage in a
+    /// partition is no error here.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        StoreConfig::default().open(path)
+    }
+
+    /// Opens the store at `path` read-only: takes no lock, writes nothing, recovers in memory. Works beside a running
+    /// writer, and on Kafka's own directories as they stand. Sees what is written; [`Store::refresh`] looks again.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`], and as [`Store::open`].
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
+        StoreConfig::default().open_read_only(path)
+    }
+
+    fn open_with(path: &Path, config: StoreConfig) -> Result<Self> {
+        Inner::open(path, config, OpenMode::Write).map(|inner| Self(Arc::new(Handle(inner))))
+    }
+
+    fn open_read_only_with(path: &Path, config: StoreConfig) -> Result<Self> {
+        Inner::open(path, config, OpenMode::ReadOnly).map(|inner| Self(Arc::new(Handle(inner))))
+    }
+
+    /// Makes a directory of Kafka's one of ours: writes the list of its topics, with default configurations. One that
+    /// Kafka did not close cleanly is recovered first. Returns the topics' names.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArgument`] for a directory that is ours already, or holds no partition;
+    /// [`crate::ErrorKind::AlreadyOpen`] while a broker runs on it; otherwise as [`Store::open`].
+    pub fn adopt(path: impl AsRef<Path>) -> Result<Vec<TopicName>> {
+        adopt::adopt(path.as_ref())
+    }
+
+    /// Creates a topic. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidTopic`], [`crate::ErrorKind::TopicExists`], [`crate::ErrorKind::TopicCollision`],
+    /// [`crate::ErrorKind::InvalidConfig`], [`crate::ErrorKind::InvalidArgument`] for no partitions;
+    /// [`crate::ErrorKind::ReadOnly`], [`crate::ErrorKind::Closed`], [`crate::ErrorKind::StorageFull`]; what the
+    /// operating system can answer. Then there is no such topic.
+    pub fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
+        self.0.0.create_topic(&TopicName::new(name)?, config)
+    }
+
+    /// The topic of this name.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidTopic`], [`crate::ErrorKind::UnknownTopic`], [`crate::ErrorKind::Closed`].
+    pub fn topic(&self, name: &str) -> Result<Topic> {
+        self.0.0.topic(&TopicName::new(name)?)
+    }
+
+    /// All topics, by name, internal ones too.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Closed`].
+    pub fn topics(&self) -> Result<Vec<Topic>> {
+        self.0.0.topics()
+    }
+
+    /// Deletes a topic with all that is in it. Durable when it returns. What was fetched stays readable.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::UnknownTopic`], [`crate::ErrorKind::ReadOnly`], [`crate::ErrorKind::Closed`]; what the
+    /// operating system can answer: then the topic is gone if it can no longer be found, and its space comes back with
+    /// the next opening.
+    pub fn delete_topic(&self, name: &str) -> Result<()> {
+        self.0.0.delete_topic(&TopicName::new(name)?)
+    }
+
+    /// What opening cut, rebuilt or found damaged: only partitions where there was something.
+    #[must_use]
+    pub fn recovery(&self) -> Vec<(TopicPartition, Recovery)> {
+        self.0.0.recovery()
+    }
+
+    /// Sizes and counts, as values.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Closed`].
+    pub fn stats(&self) -> Result<StoreStats> {
+        self.0.0.stats()
+    }
+
+    /// Syncs, on the calling thread, what a topic's `flush.ms` has made due by the store's clock. For a clock that is
+    /// moved by hand; with the operating system's the store's own thread does it.
+    pub fn run_due(&self) {
+        self.0.0.run_due();
+    }
+
+    /// Makes a read-only store look again: at topics, segments and records that a writer has added since.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Closed`]; what reading the directory can answer.
+    pub fn refresh(&self) -> Result<()> {
+        self.0.0.refresh()
+    }
+
+    /// Closes cleanly: syncs every partition, trims and indexes it, writes the clean mark, and what Kafka needs to take
+    /// the directory over. All handles answer [`crate::ErrorKind::Closed`] from then on.
+    ///
+    /// # Errors
+    /// The first failure; everything else is closed all the same, and the next opening recovers what is not clean.
+    pub fn close(self) -> Result<()> {
+        self.0.0.close()
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("path", &self.0.0.path()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+//! Sizes and counts, as values: riverbed brings no metrics crate along.
+
+use crate::error::Result;
+use crate::io::BudgetStats;
+use crate::log::Marks;
+use crate::partition::Partition;
+use crate::store::inner::Inner;
+use crate::types::{Offset, TopicPartition};
+
+/// A store's numbers, as of one look.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StoreStats {
+    /// By topic and number. A partition whose files cannot be a log's is left out.
+    pub partitions: Vec<PartitionStats>,
+    /// Bytes of all topics that are written and not yet synced.
+    pub unsynced_bytes: u64,
+    /// Descriptors and maps in use.
+    pub budget: BudgetStats,
+}
+
+/// A partition's numbers.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PartitionStats {
+    /// Which one.
+    pub partition: TopicPartition,
+    /// How many segments it has.
+    pub segments: usize,
+    /// Bytes of its log files that hold batches.
+    pub bytes: u64,
+    /// The first offset that can be read.
+    pub log_start: Offset,
+    /// The marks.
+    pub marks: Marks,
+}
+
+impl Inner {
+    pub(super) fn stats(&self) -> Result<StoreStats> {
+        self.check_open()?;
+        let partitions = self.partitions().iter().map(PartitionStats::of).collect();
+        Ok(StoreStats { partitions, unsynced_bytes: self.unsynced_bytes(), budget: self.budget.stats() })
+    }
+}
+
+impl PartitionStats {
+    fn of(partition: &Partition) -> Self {
+        let segments = partition.segments();
+        let (log_start, marks) = partition.offsets();
+        Self {
+            partition: partition.id().clone(),
+            segments: segments.len(),
+            bytes: segments.iter().map(|segment| segment.size()).sum(),
+            log_start,
+            marks,
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The store on the simulated disk: crashes in the middle of changes, calls that fail, and disks that are full.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::error::ErrorKind;
+use crate::io::Budget;
+use crate::io::sim::{Call, CrashMode, Failure, Fault, Random, SimDisk};
+use crate::partition::{Partition, block_on};
+use crate::record::Record;
+use crate::types::{Acks, Offset, ReadUpTo, Timestamp};
+
+fn try_open(disk: &SimDisk) -> Result<Store> {
+    let clock = ManualClock::at(Timestamp::from_millis(1_000_000));
+    let config = StoreConfig::default().clock(Arc::new(clock));
+    let inner = Inner::open_for_writing(disk.root(), config, Budget::new(1000, 1000))?;
+    Ok(Store(Arc::new(Handle(inner))))
+}
+
+fn open(disk: &SimDisk) -> Store {
+    try_open(disk).unwrap()
+}
+
+fn crash(disk: &SimDisk, random: &mut Random) -> SimDisk {
+    let mode = CrashMode::any(random);
+    disk.crash_state(random, mode)
+}
+
+fn append(partition: &Partition, value: &str) {
+    partition.append_record(&Record::new().key("k").value(value)).unwrap();
+}
+
+/// Names, with numbers of partitions and what `retention.ms` is.
+type List = BTreeMap<String, (u32, String)>;
+
+fn list(store: &Store) -> List {
+    let entry = |topic: &Topic| (topic.partition_count(), topic.config().get("retention.ms").unwrap());
+    store.topics().unwrap().iter().map(|topic| (topic.name().to_string(), entry(topic))).collect()
+}
+
+/// A store with a topic `old`, in which a record is durable.
+fn prepared() -> (SimDisk, Store) {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let old = store.create_topic("old", TopicConfig::default().partitions(2)).unwrap();
+    old.partition(1).unwrap().append_record(&Record::new().value("kept")).unwrap();
+    old.partition(1).unwrap().sync().unwrap();
+    (disk, store)
+}
+
+type Change = fn(&Store) -> Result<()>;
+
+const CHANGES: [(&str, Change); 4] = [
+    ("create", |store| store.create_topic("new", TopicConfig::default().partitions(2)).map(|_| ())),
+    ("grow", |store| store.topic("old")?.grow(4)),
+    ("alter", |store| store.topic("old")?.alter([("retention.ms", "77")])),
+    ("delete", |store| store.delete_topic("old")),
+];
+
+/// The registry is the commit point: a crash at any call leaves the list as it was or as it was to be, and as it was to be
+/// if the change was answered; every partition on the list opens and takes appends.
+#[test]
+fn a_change_that_a_crash_interrupts_has_happened_or_not() {
+    let mut random = Random::new(20_261_121);
+    for (name, change) in CHANGES {
+        let (_, store) = prepared();
+        let before = list(&store);
+        change(&store).unwrap();
+        let after = list(&store);
+        let mut call = 0;
+        loop {
+            let (disk, store) = prepared();
+            disk.fail(Fault::next_of_any_kind(Failure::Device).after(call).times(u64::MAX));
+            let answered = change(&store);
+            for _ in 0..4 {
+                let crashed = crash(&disk, &mut random);
+                crashed.heal();
+                check_after_crash(&crashed, (name, call), (&before, &after), answered.is_ok());
+            }
+            if answered.is_ok() {
+                break;
+            }
+            call += 1;
+        }
+        assert!(call > 3, "{name} made {call} calls");
+    }
+}
+
+fn check_after_crash(disk: &SimDisk, at: (&str, u64), (before, after): (&List, &List), answered: bool) {
+    let store = try_open(disk).unwrap_or_else(|error| panic!("{at:?}: {error}"));
+    let found = list(&store);
+    assert!(found == *after || (found == *before && !answered), "{at:?}: {found:?}");
+    for topic in store.topics().unwrap() {
+        for (number, partition) in topic.partitions().unwrap() {
+            let partition = partition.unwrap_or_else(|error| panic!("{at:?} {number}: {error}"));
+            append(&partition, "more");
+        }
+        if topic.name().as_str() == "old" {
+            assert_eq!(topic.partition(1).unwrap().offsets().1.end, Offset::new(2), "{at:?}");
+        }
+    }
+    store.create_topic("new", TopicConfig::default()).map(|_| ()).or_else(exists).unwrap();
+    store.close().unwrap();
+}
+
+fn exists(error: crate::error::Error) -> Result<()> {
+    if error.kind() == ErrorKind::TopicExists { Ok(()) } else { Err(error) }
+}
+
+/// A failed creation answered that there is no such topic, but had written it into the list already.
+#[test]
+fn a_change_that_fails_leaves_the_list_as_it_was() {
+    for (name, change) in CHANGES.into_iter().filter(|(name, _)| *name != "delete") {
+        for call in [Call::CreateDirectory, Call::Replace, Call::Append, Call::List] {
+            for skip in 0..6 {
+                let (disk, store) = prepared();
+                let before = list(&store);
+                disk.fail(Fault::next(call, Failure::Full).after(skip));
+                let answered = change(&store);
+                disk.heal();
+                if answered.is_err() {
+                    assert_eq!(list(&store), before, "{name}, {call:?} {skip}");
+                    store.close().unwrap();
+                    let store = open(&disk);
+                    assert_eq!(list(&store), before, "{name}, {call:?} {skip}, reopened");
+                    change(&store).unwrap_or_else(|error| panic!("{name}, {call:?} {skip}, again: {error}"));
+                }
+            }
+        }
+    }
+}
+
+/// A directory is Kafka's until it is ours, wherever a crash interrupts its adoption; the log start is kept, and so it is
+/// by a crash that follows.
+#[test]
+fn an_adoption_that_a_crash_interrupts_starts_over() {
+    let mut random = Random::new(7);
+    let mut call = 0;
+    loop {
+        let disk = kafkas();
+        let config = || (StoreConfig::default(), Budget::new(1000, 1000));
+        disk.fail(Fault::next_of_any_kind(Failure::Device).after(call).times(u64::MAX));
+        let (settings, budget) = config();
+        let answered = adopt::adopt_in(disk.root(), settings, budget);
+        for _ in 0..4 {
+            let crashed = crash(&disk, &mut random);
+            crashed.heal();
+            let (settings, budget) = config();
+            match adopt::adopt_in(crashed.root(), settings, budget) {
+                Ok(names) => assert!(answered.is_err() && names.len() == 1, "call {call}"),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidArgument, "call {call}: {error}"),
+            }
+            let store = open(&crashed);
+            let partition = store.topic("a").unwrap().partition(0).unwrap();
+            append(&partition, "more");
+            partition.sync().unwrap();
+            let crashed = crash(&crashed, &mut random);
+            let store = open(&crashed);
+            let (start, marks) = store.topic("a").unwrap().partition(0).unwrap().offsets();
+            assert_eq!((start, marks.end), (Offset::new(15), Offset::new(31)), "call {call}");
+        }
+        if answered.is_ok() {
+            break;
+        }
+        call += 1;
+    }
+    assert!(call > 5, "adoption made {call} calls");
+}
+
+/// A disk with a directory as Kafka leaves it: offsets 0 to 29 written, the log starting at 15, inside of a segment.
+fn kafkas() -> SimDisk {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let topic = store.create_topic("a", TopicConfig::default().set("segment.bytes", "900").unwrap()).unwrap();
+    let partition = topic.partition(0).unwrap();
+    (0..30).for_each(|n| append(&partition, &format!("value {n}")));
+    partition.delete_records(..Offset::new(15)).unwrap();
+    store.close().unwrap();
+    let root = disk.root();
+    for name in [registry::FILE, clean_mark::FILE] {
+        root.unlink(name).unwrap();
+    }
+    root.sync().unwrap();
+    let below = root.subdirectory("a-0").unwrap();
+    below.unlink("log-checkpoint").unwrap();
+    below.sync().unwrap();
+    disk.forget_history();
+    disk
+}
+
+/// Opening asked for room for its mark, and a full disk kept the store shut.
+#[test]
+fn a_store_on_a_full_disk_opens_is_read_and_frees_space() {
+    for clean in [true, false] {
+        let disk = SimDisk::new();
+        let store = open(&disk);
+        let config = TopicConfig::default().partitions(2).set("segment.bytes", "2000").unwrap();
+        let topic = store.create_topic("a", config).unwrap();
+        (0..100).for_each(|n| append(&topic.partition(0).unwrap(), &format!("value {n}")));
+        topic.partition(0).unwrap().sync().unwrap();
+        if clean {
+            store.close().unwrap();
+        } else {
+            disk.fail(Fault::next_of_any_kind(Failure::Device).times(u64::MAX));
+            drop(store);
+            disk.heal();
+        }
+        let disk = disk.crash_state(&mut Random::new(1), CrashMode::Kill);
+        disk.set_capacity(Some(disk.used()));
+        let store = try_open(&disk).unwrap_or_else(|error| panic!("clean {clean}: {error}"));
+        let partition = store.topic("a").unwrap().partition(0).unwrap();
+        assert_eq!(partition.offsets().1.end, Offset::new(100));
+        let freed = partition.delete_records(..Offset::new(60));
+        assert!(freed.is_ok() || freed.unwrap_err().kind() == ErrorKind::StorageFull);
+        append(&partition, "room again");
+        store.close().unwrap();
+    }
+}
+
+/// A future's waiter heard nothing of a failed sync, or heard only that an earlier one had failed.
+#[test]
+fn a_failed_background_sync_wakes_who_awaits_it() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let partition = store.create_topic("a", TopicConfig::default()).unwrap().partition(0).unwrap();
+    append(&partition, "lost");
+    disk.fail(Fault::next(Call::Sync, Failure::Device).on(".log"));
+    let error = block_on(partition.durable(Offset::new(1))).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Io | ErrorKind::PreviousFailure), "{error}");
+    assert!(error.to_string().contains("sync"), "{error}");
+    let later = block_on(partition.durable(Offset::new(1))).unwrap_err();
+    assert_eq!(later.kind(), ErrorKind::PreviousFailure);
+    // What will never be synced is not waited for. The flusher counts it off behind waking us.
+    while store.stats().unwrap().unsynced_bytes != 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!(partition.append_record(&Record::new()).unwrap_err().kind(), ErrorKind::PreviousFailure);
+    assert_eq!(partition.log().end(ReadUpTo::Durable), Offset::ZERO);
+    assert!(store.close().is_err());
+}
+
+/// An append that failed tripped the latch without a word to those who awaited a sync of what was there before.
+#[test]
+fn a_failed_append_leaves_nobody_waiting_for_ever() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let partition = store.create_topic("a", TopicConfig::default()).unwrap().partition(0).unwrap();
+    append(&partition, "there");
+    std::thread::scope(|scope| {
+        disk.fail(Fault::next(Call::Append, Failure::Device).on(".log"));
+        assert_eq!(partition.append_record(&Record::new()).unwrap_err().kind(), ErrorKind::Io);
+        let waiting = scope.spawn(|| block_on(partition.durable(Offset::new(1))));
+        assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::PreviousFailure);
+    });
+    let beyond = block_on(partition.durable(Offset::new(9))).unwrap_err();
+    assert!(matches!(beyond.kind(), ErrorKind::OffsetOutOfRange | ErrorKind::PreviousFailure), "{beyond}");
+    assert!(store.close().is_err());
+}
+
+/// Awaited, dropped and awaited again: a dropped future cancels the wait, never the append.
+#[test]
+fn a_wait_that_is_dropped_leaves_the_append() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let partition = store.create_topic("a", TopicConfig::default()).unwrap().partition(0).unwrap();
+    append(&partition, "one");
+    drop(partition.durable(Offset::new(1)));
+    block_on(partition.durable(Offset::new(1))).unwrap();
+    block_on(partition.committed(Offset::new(1))).unwrap();
+    let beyond = block_on(partition.durable(Offset::new(2))).unwrap_err();
+    assert_eq!(beyond.kind(), ErrorKind::OffsetOutOfRange, "as the blocking wait answers");
+    let one = Record::new();
+    let mut builder = crate::record::BatchBuilder::new();
+    builder.push(&one, Timestamp::from_millis(1)).unwrap();
+    partition.append_with(builder.finish().unwrap().unwrap(), Acks::Durable).unwrap();
+    assert_eq!(partition.log().end(ReadUpTo::Durable), Offset::new(2));
+    store.close().unwrap();
+}
+
+/// The power's identity was kept although a partition had not been opened, let alone cut: the next opening took what a
+/// power cut had left in it for damage.
+#[test]
+fn the_powers_identity_is_kept_only_once_every_partition_was_recovered() {
+    let (disk, store) = prepared();
+    drop(store);
+    let keeps = || -> u64 {
+        let before = disk.calls(Some(Call::Lock));
+        drop(open(&disk));
+        disk.calls(Some(Call::Lock)) - before
+    };
+    let healthy = keeps();
+    let below = disk.root().subdirectory("old-0").unwrap();
+    below.create_subdirectory("00000000000000000000.log").unwrap();
+    assert_eq!(keeps(), healthy - 1, "taken, not kept");
+}

@@ -1,0 +1,32 @@
+//! A thread in the background: named, woken rather than slept, joined when it is stopped.
+
+use crate::error::{Error, Result};
+use crate::sync::thread::{self, Builder, JoinHandle};
+
+/// The life of a background thread.
+#[derive(Debug)]
+pub(super) struct Worker {
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    /// Starts a thread that runs `work`, which must return soon after it was told to.
+    ///
+    /// # Errors
+    /// What starting a thread can answer.
+    pub(super) fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<Self> {
+        let thread = Builder::new().name(name.to_owned()).spawn(work);
+        let thread = thread.map_err(|error| Error::io("start a thread for", std::path::Path::new(name), error))?;
+        Ok(Self { thread: Some(thread) })
+    }
+
+    /// Waits until the thread has returned, which its work was told to do. Called by that thread itself, as happens when
+    /// it drops the last handle of a store, it does not wait.
+    pub(super) fn join(&mut self) {
+        let own = thread::current().id();
+        if let Some(thread) = self.thread.take().filter(|thread| thread.thread().id() != own) {
+            // A panic of the work was reported by the thread; there is nothing to undo here.
+            drop(thread.join());
+        }
+    }
+}
