@@ -1,0 +1,47 @@
+//! What may stand on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::{consume, dump, produce, shell, topic, truncate};
+
+/// A durable event log in Apache Kafka's own on-disk format: looks into a data directory, and drives it from scripts.
+#[derive(Debug, Parser)]
+#[command(name = "riverbed", version, arg_required_else_help = true)]
+pub struct Args {
+    /// The data directory
+    #[arg(long, global = true)]
+    pub dir: Option<PathBuf>,
+    /// One JSON object a line on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create, list, describe, alter and delete topics
+    #[command(subcommand)]
+    Topic(topic::Args),
+    /// Append one record a line of standard input or a file
+    Produce(produce::Args),
+    /// Show records
+    Consume(consume::Args),
+    /// Print what is in a log, index, snapshot or checkpoint file, in the lines of kafka-dump-log
+    Dump(dump::Args),
+    /// Read everything, and say what is wrong
+    Verify,
+    /// Show topics, partitions, segments, bytes, offsets and rates
+    Stats,
+    /// Make a directory of Kafka's one of riverbed's
+    Adopt,
+    /// Cut a damaged tail
+    Truncate(truncate::Args),
+    /// Make everything durable now
+    Flush,
+    /// Carry out commands from standard input, one a line, in one store opened for writing
+    Shell(shell::Args),
+}

@@ -1,0 +1,103 @@
+//! `riverbed stats`: topics, partitions, segments, bytes, offsets, rates.
+
+use std::io::Write;
+
+use riverbed::{FetchLimit, PartitionStats, ReadUpTo, Store};
+
+use crate::context::Context;
+use crate::data_dir;
+use crate::failure::{Outcome, Stop};
+use crate::json::Object;
+use crate::table::{self, table};
+
+/// Prints a line a partition, and a sum for people.
+pub fn run(context: &Context, out: &mut dyn Write) -> Outcome {
+    let store = data_dir::open_to_read(context.dir()?)?;
+    let partitions = store.stats()?.partitions;
+    let mut rows = Vec::new();
+    for stats in &partitions {
+        rows.push((stats, Rates::of(&store, stats)));
+    }
+    let text = if context.json {
+        rows.iter().map(|(stats, rates)| format!("{}\n", json(stats, *rates))).collect()
+    } else {
+        for_people(&rows)
+    };
+    out.write_all(text.as_bytes()).map_err(|error| Stop::output(&error))
+}
+
+/// How fast a partition grew, by the timestamps of its records.
+#[derive(Clone, Copy, Debug)]
+struct Rates {
+    records: f64,
+    bytes: f64,
+}
+
+impl Rates {
+    /// None for a partition whose records span no time, or cannot be read.
+    fn of(store: &Store, stats: &PartitionStats) -> Option<Self> {
+        let topic = store.topic(stats.partition.topic.as_str()).ok()?;
+        let partition = topic.partition(stats.partition.partition.get()).ok()?;
+        let limit = FetchLimit::bytes(0).up_to(ReadUpTo::Written);
+        let fetched = partition.fetch(stats.log_start, limit).ok()?;
+        let first = fetched.batches().next()?.header().base_timestamp;
+        let last = partition.log().offset_of_max_timestamp(ReadUpTo::Written).ok()??.timestamp;
+        let millis = u32::try_from(last.millis().checked_sub(first.millis())?).ok().filter(|millis| *millis > 0)?;
+        let records = stats.marks.end.since(stats.log_start)?;
+        #[expect(clippy::cast_precision_loss, reason = "rates are for people")]
+        let rate = |amount: u64| amount as f64 * 1000.0 / f64::from(millis);
+        Some(Self { records: rate(records), bytes: rate(stats.bytes) })
+    }
+}
+
+fn json(stats: &PartitionStats, rates: Option<Rates>) -> Object {
+    Object::new()
+        .with("topic", stats.partition.topic.as_str())
+        .with("partition", stats.partition.partition.get())
+        .with("segments", stats.segments)
+        .with("bytes", stats.bytes)
+        .with("log_start", stats.log_start.get())
+        .with("last_stable", stats.marks.last_stable.get())
+        .with("high_watermark", stats.marks.high.get())
+        .with("durable", stats.marks.durable.get())
+        .with("log_end", stats.marks.end.get())
+        .with("records_per_second", rates.map(|rates| rates.records))
+        .with("bytes_per_second", rates.map(|rates| rates.bytes))
+}
+
+fn for_people(rows: &[(&PartitionStats, Option<Rates>)]) -> String {
+    let cells = |(stats, rates): &(&PartitionStats, Option<Rates>)| {
+        let rate =
+            |rate: fn(&Rates) -> f64| rates.as_ref().map_or_else(|| "-".into(), |rates| format!("{:.1}", rate(rates)));
+        vec![
+            stats.partition.topic.to_string(),
+            stats.partition.partition.to_string(),
+            stats.segments.to_string(),
+            table::bytes(stats.bytes),
+            stats.log_start.to_string(),
+            stats.marks.last_stable.to_string(),
+            stats.marks.high.to_string(),
+            stats.marks.durable.to_string(),
+            stats.marks.end.to_string(),
+            rate(|rates| rates.records),
+            rate(|rates| rates.bytes),
+        ]
+    };
+    let columns = [
+        "topic",
+        ">partition",
+        ">segments",
+        ">size",
+        ">log start",
+        ">last stable",
+        ">high watermark",
+        ">durable",
+        ">log end",
+        ">records/s",
+        ">bytes/s",
+    ];
+    let (segments, bytes) =
+        rows.iter().fold((0, 0), |(segments, bytes), (stats, _)| (segments + stats.segments, bytes + stats.bytes));
+    let sum = format!("{} partitions, {segments} segments, {}\n", rows.len(), table::bytes(bytes));
+    table(&columns, rows.iter().map(cells)) + &sum
+}

@@ -1,0 +1,125 @@
+//! `riverbed verify`: reads everything and says what is wrong.
+
+mod log;
+mod partition;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use riverbed::{ErrorKind, Partition, Store, TopicPartition};
+
+use crate::context::Context;
+use crate::data_dir;
+use crate::failure::{Failure, Outcome, Stop};
+use crate::files::Problem;
+use crate::interrupt::Interrupt;
+use crate::json::Object;
+use crate::progress::Progress;
+use partition::{PartitionFiles, SegmentFile};
+
+/// There as long as a directory is closed cleanly, Kafka's or ours.
+const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
+
+/// Checks the data directory, and prints a line a problem.
+pub fn run(context: &Context, out: &mut dyn Write) -> Outcome {
+    let dir = context.dir()?;
+    let store = data_dir::open_to_read(dir)?;
+    let bytes = store.stats()?.partitions.iter().map(|stats| stats.bytes).sum();
+    let findings = self::store(&store, dir, &context.interrupt, Progress::of_bytes(Some(bytes)))?;
+    context.interrupt.check()?;
+    for problem in &findings.problems {
+        let line = if context.json { problem.to_json().to_string() } else { format!("{}: {problem}", problem.kind) };
+        writeln!(out, "{line}").map_err(|error| Stop::output(&error))?;
+    }
+    for tail in &findings.tails {
+        let line = if context.json { tail.to_json().to_string() } else { tail.to_string() };
+        writeln!(out, "{line}").map_err(|error| Stop::output(&error))?;
+    }
+    match findings.problems.len() {
+        0 => Ok(()),
+        count => Err(Failure::new(ErrorKind::Corruption, format!("{count} problems in {}", dir.display())).into()),
+    }
+}
+
+/// Checks every partition of an open store, whose files lie in `dir`.
+pub fn store<'a>(
+    store: &Store,
+    dir: &Path,
+    interrupt: &'a Interrupt,
+    progress: Progress,
+) -> Result<Findings<'a>, Failure> {
+    let mut findings = Findings::new(interrupt, progress);
+    let closed = dir.join(CLEAN_SHUTDOWN).exists();
+    for topic in store.topics()? {
+        for (number, partition) in topic.partitions()? {
+            let id = TopicPartition::new(topic.name().clone(), number);
+            let directory = dir.join(id.to_string());
+            match partition.and_then(|partition| files(&partition, directory.clone(), closed)) {
+                Ok(files) => files.check(&mut findings),
+                Err(error) => findings.problem(Problem::unreadable(&directory, error.into())),
+            }
+        }
+    }
+    Ok(findings)
+}
+
+fn files(partition: &Partition, directory: PathBuf, closed: bool) -> riverbed::Result<PartitionFiles> {
+    let infos = partition.segment_infos()?;
+    let segments = infos.iter().map(|info| SegmentFile { base: info.base_offset.get(), bytes: info.bytes }).collect();
+    Ok(PartitionFiles { directory, segments, closed })
+}
+
+/// What follows the last batch of a log: written by nobody who lived to finish it, or being written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tail {
+    pub path: PathBuf,
+    pub position: u64,
+    pub bytes: u64,
+}
+
+impl Tail {
+    pub fn to_json(&self) -> Object {
+        let path = self.path.display().to_string();
+        Object::new().with("path", path).with("position", self.position).with("bytes", self.bytes)
+    }
+}
+
+impl std::fmt::Display for Tail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "tail: {} bytes behind byte {} of {}", self.bytes, self.position, self.path.display())
+    }
+}
+
+/// What a check has found so far.
+pub struct Findings<'a> {
+    interrupt: &'a Interrupt,
+    progress: Progress,
+    pub problems: Vec<Problem>,
+    pub tails: Vec<Tail>,
+}
+
+impl<'a> Findings<'a> {
+    pub fn new(interrupt: &'a Interrupt, progress: Progress) -> Self {
+        Self { interrupt, progress, problems: Vec::new(), tails: Vec::new() }
+    }
+
+    fn problem(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    fn tail(&mut self, tail: Tail) {
+        self.tails.push(tail);
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.progress.add(bytes);
+    }
+
+    fn interrupt(&self) -> &'a Interrupt {
+        self.interrupt
+    }
+
+    fn interrupted(&self) -> bool {
+        self.interrupt.check().is_err()
+    }
+}
