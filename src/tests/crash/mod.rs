@@ -1,0 +1,78 @@
+//! A log is crashed at every point of drawn and of all small workloads, and what is left is opened, checked, appended
+//! to, closed, and checked again; recoveries are crashed too.
+//!
+//! A failure prints its seed. `RIVERBED_SEED` replays one; `RIVERBED_CRASH_STATES` asks for more states than usual, and
+//! then starts from that seed.
+
+mod check;
+mod expect;
+mod explore;
+mod generate;
+mod host;
+mod workload;
+
+use explore::Explorer;
+
+use crate::clock::ManualClock;
+use crate::error::ErrorKind;
+use crate::log::LogConfig;
+use crate::sim::SimDisk;
+use crate::sync::Arc;
+use crate::types::Timestamp;
+
+/// States that an ordinary test run checks at least, by drawn workloads alone.
+const STATES: u64 = 150_000;
+
+fn number_from(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+#[test]
+fn drawn_workloads_keep_their_promises_through_drawn_crashes() {
+    let (seed, states) = (number_from("RIVERBED_SEED"), number_from("RIVERBED_CRASH_STATES"));
+    let goal = states.unwrap_or(if seed.is_some() { 1 } else { STATES });
+    let (mut seed, mut checked) = (seed.unwrap_or(0), 0);
+    while checked < goal {
+        match Explorer::random_workload(seed, 3) {
+            Ok(states) => checked += states,
+            Err(wrong) => panic!("seed {seed}: {wrong}\nRIVERBED_SEED={seed} cargo test --lib drawn_workloads"),
+        }
+        seed += 1;
+    }
+}
+
+#[test]
+fn a_disk_that_garbles_durable_bytes_loses_records_but_never_changes_them() {
+    let first = number_from("RIVERBED_SEED").unwrap_or(0);
+    for seed in first..first + 100 {
+        if let Err(wrong) = Explorer::garbled_workload(seed) {
+            panic!("seed {seed}: {wrong}\nRIVERBED_SEED={seed} cargo test --lib a_disk_that_garbles");
+        }
+    }
+}
+
+#[test]
+fn all_workloads_of_up_to_three_operations_keep_their_promises_through_every_crash() {
+    let mut checked = 0;
+    for ops in (0..=3).flat_map(generate::all) {
+        let config = LogConfig { segment_bytes: 800, index_interval_bytes: 1, ..LogConfig::default() };
+        let mut explorer = Explorer::new(1, config);
+        let explored = explorer.run(&ops).and_then(|run| explorer.exhaust_last(&run, 24));
+        if let Err(wrong) = explored {
+            panic!("{ops:?}: {wrong}");
+        }
+        checked += explorer.states;
+    }
+    assert!(checked >= 60_000, "only {checked} states");
+}
+
+#[test]
+fn a_log_is_open_for_writing_once() {
+    let disk = SimDisk::new();
+    let clock = ManualClock::at(Timestamp::from_millis(1_700_000_000_000));
+    let setting = host::Setting { config: Arc::new(LogConfig::default()), clock };
+    let first = host::Host::open(&disk, &setting).unwrap();
+    assert_eq!(host::Host::open(&disk, &setting).map(|_| ()).unwrap_err().kind(), ErrorKind::AlreadyOpen);
+    first.close().unwrap();
+    host::Host::open(&disk, &setting).unwrap();
+}
