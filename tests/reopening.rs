@@ -1,0 +1,238 @@
+//! Opening what was closed, what was left open, and what was damaged.
+
+#![allow(clippy::unwrap_used, clippy::cast_possible_wrap, reason = "tests")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use riverbed::{ErrorKind, Partition, PartitionOptions, ReadUpTo, Timestamp};
+use support::TestDir;
+use support::copy_dir;
+use support::partition::{append, bases, config, counted, fill, from_producer, open, range, values};
+
+const SMALL: [(&str, &str); 2] = [("segment.bytes", "800"), ("index.interval.bytes", "200")];
+
+fn log_file(dir: &TestDir, base: u64) -> PathBuf {
+    dir.join(format!("orders-0/{base:020}.log"))
+}
+
+fn files(dir: &TestDir, extension: &str) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(dir.join("orders-0")).unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<_> = paths.filter(|path| path.extension().is_some_and(|e| e == extension)).collect();
+    found.sort();
+    found
+}
+
+fn damage(path: &Path, position: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[position] ^= 0xff;
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// A copy of the directory as a killed process leaves it: nothing closed, nothing trimmed.
+fn killed(partition: &Partition, dir: &TestDir, name: &str) -> TestDir {
+    let copy = TestDir::scratch(name);
+    copy_dir(&dir.join("orders-0"), &copy.join("orders-0"));
+    assert!(partition.offsets().1.end.get() > 0);
+    copy
+}
+
+/// REC-05, REC-07, REC-08, REC-21: indexes are derived data, and answers do not depend on them.
+#[test]
+fn missing_and_garbled_indexes_are_rebuilt_with_the_same_answers() {
+    let dir = TestDir::new("rebuilt");
+    let partition = open(&dir, &SMALL);
+    fill(&partition, 60);
+    partition.close().unwrap();
+    let answers = |partition: &Partition| -> Vec<_> {
+        let times = (0..70).map(|n| Timestamp::from_millis(n * 10 - 5)).filter(|time| time.is_some());
+        times.map(|time| partition.offset_for_time(time, ReadUpTo::Written).unwrap()).collect()
+    };
+    let partition = open(&dir, &SMALL);
+    let expected = answers(&partition);
+    partition.close().unwrap();
+    for round in ["missing", "garbage", "short", "long"] {
+        for path in [files(&dir, "index"), files(&dir, "timeindex")].concat() {
+            let bytes = std::fs::read(&path).unwrap();
+            match round {
+                "missing" => std::fs::remove_file(&path).unwrap(),
+                "garbage" => std::fs::write(&path, vec![0xab; bytes.len()]).unwrap(),
+                "short" => std::fs::write(&path, &bytes[..bytes.len() / 2 + 1]).unwrap(),
+                _ => std::fs::write(&path, [bytes.as_slice(), &[0; 64]].concat()).unwrap(),
+            }
+        }
+        let partition = open(&dir, &SMALL);
+        assert_eq!(values(&partition, 0), counted(0, 60), "{round}");
+        assert_eq!(answers(&partition), expected, "{round}");
+        partition.close().unwrap();
+        assert_eq!(files(&dir, "index").len(), files(&dir, "log").len(), "{round}: written again at close");
+    }
+}
+
+/// REC-09, REC-16.
+#[test]
+fn files_without_a_log_and_files_marked_for_deletion_go() {
+    let dir = TestDir::new("strays");
+    let partition = open(&dir, &[]);
+    fill(&partition, 3);
+    partition.close().unwrap();
+    let strays =
+        ["00000000000000000777.index", "00000000000000000777.timeindex", "00000000000000000000.log.deleted", "x.tmp"];
+    for name in strays {
+        std::fs::write(dir.join("orders-0").join(name), b"stray").unwrap();
+    }
+    let partition = open(&dir, &[]);
+    for name in strays {
+        assert!(!dir.join("orders-0").join(name).exists(), "{name}");
+    }
+    assert_eq!(values(&partition, 0), counted(0, 3));
+    partition.close().unwrap();
+}
+
+/// REC-11, REC-22.
+#[test]
+fn garbage_and_zeros_behind_the_last_batch_are_cut() {
+    for (name, tail) in [("zeros", vec![0; 4096]), ("garbage", vec![0x5a; 777]), ("few", vec![1; 3])] {
+        let dir = TestDir::new(name);
+        let partition = open(&dir, &[]);
+        fill(&partition, 10);
+        let copy = killed(&partition, &dir, name);
+        partition.close().unwrap();
+        let clean = std::fs::read(log_file(&dir, 0)).unwrap();
+        std::fs::write(log_file(&copy, 0), [clean.as_slice(), tail.as_slice()].concat()).unwrap();
+        let partition = open(&copy, &[]);
+        assert_eq!(values(&partition, 0), counted(0, 10), "{name}");
+        fill(&partition, 12);
+        partition.close().unwrap();
+        let partition = open(&copy, &[]);
+        assert_eq!(values(&partition, 0), counted(0, 12), "{name}");
+        partition.close().unwrap();
+    }
+}
+
+/// REC-06, REC-10, REC-35: torn at many bytes of the last two batches.
+#[test]
+fn a_torn_tail_is_cut_at_the_start_of_its_batch() {
+    let dir = TestDir::new("torn");
+    let partition = open(&dir, &[]);
+    fill(&partition, 5);
+    let copy = killed(&partition, &dir, "torn");
+    partition.close().unwrap();
+    let clean = std::fs::read(log_file(&dir, 0)).unwrap();
+    let size = clean.len() / 5;
+    for len in (3 * size..clean.len()).step_by(5) {
+        let torn = TestDir::scratch("torn-at");
+        copy_dir(&copy.join("orders-0"), &torn.join("orders-0"));
+        std::fs::write(log_file(&torn, 0), &clean[..len]).unwrap();
+        let partition = open(&torn, &[]);
+        let whole = (len / size) as u64;
+        assert_eq!(values(&partition, 0), counted(0, whole), "torn at {len}");
+        let (_, marks) = partition.offsets();
+        assert!(marks.durable <= marks.end);
+        fill(&partition, whole + 1);
+        partition.close().unwrap();
+    }
+}
+
+/// REC-23, REC-33.
+#[test]
+fn epochs_and_topic_id_come_back() {
+    let dir = TestDir::new("epochs-back");
+    let partition = open(&dir, &[]);
+    for (base, epoch) in [(0, 2), (1, 2), (2, 5)] {
+        partition.log().append_as_follower(&support::partition::stored(base, epoch, &[("x", 1)])).unwrap();
+    }
+    partition.close().unwrap();
+    let file = dir.join("orders-0/leader-epoch-checkpoint");
+    let expected = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(expected, "0\n2\n2 0\n5 2\n");
+    std::fs::remove_file(&file).unwrap();
+    let partition = open(&dir, &[]);
+    append(&partition, "of the fifth", 2);
+    partition.close().unwrap();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), expected);
+}
+
+/// REC-04, REC-25, SNP-01, SNP-04.
+#[test]
+fn producers_are_known_again_with_whole_damaged_and_no_snapshots() {
+    let dir = TestDir::new("snapshots");
+    let partition = open(&dir, &SMALL);
+    for n in 0..40 {
+        partition.append(&from_producer(7, 3, n, &[("x", 1)])).unwrap();
+    }
+    partition.close().unwrap();
+    let snapshots = files(&dir, "snapshot");
+    assert!(snapshots.iter().any(|path| path.ends_with("00000000000000000040.snapshot")), "{snapshots:?}");
+    for round in ["whole", "newest damaged", "all damaged", "none"] {
+        let snapshots = files(&dir, "snapshot");
+        match round {
+            "newest damaged" => damage(snapshots.last().unwrap(), 4),
+            "all damaged" => snapshots.iter().for_each(|path| damage(path, 4)),
+            "none" => snapshots.iter().for_each(|path| std::fs::remove_file(path).unwrap()),
+            _ => {}
+        }
+        let partition = open(&dir, &SMALL);
+        let repeat = partition.append(&from_producer(7, 3, 38, &[("x", 1)])).unwrap();
+        assert_eq!((range(&repeat), repeat.duplicate), ((38, 38), true), "{round}");
+        let old = partition.append(&from_producer(7, 3, 30, &[("x", 1)])).unwrap_err();
+        assert_eq!(old.kind(), ErrorKind::OutOfOrderSequence, "{round}");
+        partition.close().unwrap();
+    }
+}
+
+/// REC-19, REC-20, REC-21.
+#[test]
+fn an_empty_directory_and_an_empty_segment_are_logs() {
+    let dir = TestDir::new("empty");
+    std::fs::create_dir(dir.join("orders-0")).unwrap();
+    let partition = open(&dir, &[]);
+    assert_eq!(values(&partition, 0), []);
+    fill(&partition, 3);
+    partition.roll().unwrap();
+    partition.close().unwrap();
+    let partition = open(&dir, &[]);
+    assert_eq!(bases(&partition), [0, 3]);
+    fill(&partition, 5);
+    assert_eq!(values(&partition, 0), counted(0, 5));
+    partition.close().unwrap();
+}
+
+/// P6: reads of the damaged batch answer so, the rest stays readable, appends are taken.
+#[test]
+fn damage_below_the_recovery_point_is_told_and_nothing_is_cut() {
+    let dir = TestDir::scratch("rot");
+    let partition = open(&dir, &SMALL);
+    fill(&partition, 60);
+    partition.sync().unwrap();
+    let bases = bases(&partition);
+    partition.close().unwrap();
+    damage(&log_file(&dir, bases[1]), 65);
+    let partition = open(&dir, &SMALL);
+    let error = partition.fetch(riverbed::Offset::new(bases[1]), riverbed::FetchLimit::bytes(100)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corruption);
+    assert!(error.corruption().unwrap().path.as_ref().unwrap().ends_with(format!("orders-0/{:020}.log", bases[1])));
+    assert_eq!(values(&partition, bases[2]), counted(bases[2], 60));
+    fill(&partition, 62);
+    assert_eq!(values(&partition, bases[2]), counted(bases[2], 62));
+    partition.close().unwrap();
+}
+
+/// One writer; a reader beside it sees what is written, and writes nothing.
+#[test]
+fn a_second_writer_is_refused_and_a_reader_is_not() {
+    let dir = TestDir::new("second");
+    let partition = open(&dir, &SMALL);
+    fill(&partition, 30);
+    let again = Partition::open(dir.join("orders-0"), PartitionOptions::default());
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::AlreadyOpen);
+    let names = |dir: &TestDir| files(dir, "log").len() + files(dir, "index").len() + files(dir, "snapshot").len();
+    let before = names(&dir);
+    let options = || PartitionOptions::default().config(config(&SMALL)).read_only();
+    let reader = Partition::open(dir.join("orders-0"), options()).unwrap();
+    assert_eq!(values(&reader, 0), counted(0, 30));
+    assert_eq!(reader.append(&support::partition::batch(&[("x", 1)])).unwrap_err().kind(), ErrorKind::ReadOnly);
+    assert_eq!(names(&dir), before);
+    partition.close().unwrap();
+}

@@ -1,0 +1,209 @@
+//! Transactions in the log: what is stable, what was aborted, who is fenced; in memory, reopened and rebuilt.
+
+#![allow(clippy::unwrap_used, clippy::cast_possible_wrap, reason = "tests")]
+
+mod support;
+
+use std::sync::Arc;
+
+use riverbed::{
+    AppendOrigin, BatchBuilder, Clock, EndMarker, ErrorKind, FetchLimit, Isolation, ManualClock, Offset, Partition,
+    ProducerEpoch, ProducerId, Record, RecordBatch, Result, Sequence, Timestamp, TransactionResult,
+};
+use support::TestDir;
+use support::partition::{append, bases, open_at};
+
+const SMALL: [(&str, &str); 1] = [("segment.bytes", "500")];
+
+/// A clock in the time of the records, so that no producer expires.
+fn clock() -> Arc<dyn Clock> {
+    Arc::new(ManualClock::at(Timestamp::from_millis(1_000)))
+}
+
+fn open(dir: &TestDir) -> Partition {
+    open_at(dir, &SMALL, &clock())
+}
+
+/// Appends one record of a producer's transaction.
+fn send(partition: &Partition, id: i64, sequence: i32) -> u64 {
+    let mut builder = BatchBuilder::new();
+    builder.producer(ProducerId::new(id), ProducerEpoch::new(0), Sequence::new(sequence)).transactional(true);
+    builder.push(&Record::new().key("k").value("in a transaction"), Timestamp::from_millis(900)).unwrap();
+    partition.append(builder.finish().unwrap().unwrap()).unwrap().offsets.start().get()
+}
+
+fn end(partition: &Partition, id: i64, result: TransactionResult) -> Result<u64> {
+    end_as(partition, id, result, 0, 0)
+}
+
+fn end_as(partition: &Partition, id: i64, result: TransactionResult, epoch: i16, coordinator: i32) -> Result<u64> {
+    let marker = EndMarker {
+        result,
+        producer_id: ProducerId::new(id),
+        producer_epoch: ProducerEpoch::new(epoch),
+        coordinator_epoch: coordinator,
+        timestamp: Timestamp::from_millis(950),
+    };
+    let batch = RecordBatch::parse(marker.encode()?)?;
+    Ok(partition.log().append(&batch, AppendOrigin::Coordinator)?.offsets.start().get())
+}
+
+fn commit(partition: &Partition, id: i64) -> u64 {
+    end(partition, id, TransactionResult::Commit).unwrap()
+}
+
+fn abort(partition: &Partition, id: i64) -> u64 {
+    end(partition, id, TransactionResult::Abort).unwrap()
+}
+
+fn stable(partition: &Partition) -> u64 {
+    partition.log().last_stable_offset().get()
+}
+
+fn committed() -> FetchLimit {
+    FetchLimit::bytes(100_000).isolation(Isolation::ReadCommitted)
+}
+
+/// The aborted transactions that a committed read at `offset` tells: producer and first offset.
+fn aborted(partition: &Partition, offset: u64) -> Vec<(i64, u64)> {
+    let fetched = partition.fetch(Offset::new(offset), committed()).unwrap();
+    fetched.aborted.iter().map(|entry| (entry.producer_id.get(), entry.first_offset.get())).collect()
+}
+
+/// TXN-01, TXN-02, TXN-18, READ-10.
+#[test]
+fn the_first_open_transaction_holds_committed_reads_back() {
+    let dir = TestDir::new("open-transaction");
+    let partition = open(&dir);
+    append(&partition, "ordinary", 900);
+    assert_eq!(stable(&partition), 1);
+    assert_eq!(send(&partition, 1, 0), 1);
+    append(&partition, "ordinary", 900);
+    assert_eq!(send(&partition, 2, 0), 3);
+    assert_eq!(send(&partition, 1, 1), 4);
+    assert_eq!(stable(&partition), 1);
+    let fetched = partition.fetch(Offset::ZERO, committed()).unwrap();
+    assert_eq!((fetched.next_offset.get(), fetched.aborted.len()), (1, 0));
+    assert!(partition.fetch(Offset::new(3), committed()).unwrap().is_empty());
+    assert_eq!(commit(&partition, 1), 5);
+    assert_eq!(stable(&partition), 3, "the next open one");
+    assert_eq!(commit(&partition, 2), 6);
+    assert_eq!(stable(&partition), 7, "behind the marker");
+    partition.close().unwrap();
+}
+
+/// TXN-22: under a high watermark that follows the disk.
+#[test]
+fn a_commit_is_stable_once_its_marker_is_below_the_high_watermark() {
+    let dir = TestDir::new("marker-durable");
+    let partition = open_at(&dir, &[("high.watermark", "durable")], &clock());
+    send(&partition, 1, 0);
+    partition.sync().unwrap();
+    commit(&partition, 1);
+    assert_eq!(stable(&partition), 0);
+    partition.sync().unwrap();
+    assert_eq!(stable(&partition), 2);
+    partition.close().unwrap();
+}
+
+/// TXN-05, TXN-06, TXN-21, TXN-23, REC-24: over many segments, reopened, without snapshots and without indexes.
+#[test]
+fn aborted_transactions_are_told_for_reads_in_every_segment() {
+    let dir = TestDir::new("aborted");
+    let partition = open(&dir);
+    for n in 0..12 {
+        send(&partition, 1, n);
+        append(&partition, "between", 900);
+    }
+    assert_eq!(abort(&partition, 1), 24);
+    send(&partition, 2, 0);
+    assert_eq!(commit(&partition, 2), 26);
+    assert!(bases(&partition).len() > 3);
+    let expected: Vec<_> = (0..27).map(|offset| aborted(&partition, offset)).collect();
+    assert!(expected[..24].iter().all(|told| *told == [(1, 0)]), "{expected:?}");
+    partition.close().unwrap();
+    for round in ["as closed", "without snapshots", "without transaction indexes", "from the log alone"] {
+        let extension: &[&str] = match round {
+            "without snapshots" => &["snapshot"],
+            "without transaction indexes" => &["txnindex"],
+            "from the log alone" => &["snapshot", "txnindex", "index", "timeindex"],
+            _ => &[],
+        };
+        for entry in std::fs::read_dir(dir.join("orders-0")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|found| extension.iter().any(|e| found == *e)) {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+        let partition = open(&dir);
+        assert_eq!(stable(&partition), 27, "{round}");
+        let told: Vec<_> = (0..27).map(|offset| aborted(&partition, offset)).collect();
+        assert_eq!(told, expected, "{round}");
+        partition.close().unwrap();
+    }
+}
+
+/// TXN-23, TRU-06: a transaction goes on after reopening, and a cut may take its start.
+#[test]
+fn an_open_transaction_survives_reopening_and_goes_with_a_cut() {
+    let dir = TestDir::new("goes-on");
+    let partition = open(&dir);
+    append(&partition, "before", 900);
+    send(&partition, 1, 0);
+    partition.close().unwrap();
+    let partition = open(&dir);
+    assert_eq!(stable(&partition), 1);
+    send(&partition, 1, 1);
+    assert_eq!(stable(&partition), 1);
+    partition.truncate(Offset::new(2)).unwrap();
+    assert_eq!(stable(&partition), 1, "its first record is still there");
+    partition.truncate(Offset::new(1)).unwrap();
+    assert_eq!(stable(&partition), 1, "the log end");
+    append(&partition, "after", 900);
+    assert_eq!(stable(&partition), 2, "nothing is open");
+    partition.close().unwrap();
+}
+
+/// TXN-07.
+#[test]
+fn the_last_stable_offset_is_never_below_the_log_start() {
+    let dir = TestDir::new("start-above");
+    let partition = open(&dir);
+    send(&partition, 1, 0);
+    for _ in 0..20 {
+        append(&partition, "later", 900);
+    }
+    assert_eq!(stable(&partition), 0);
+    for start in [1, 3, bases(&partition)[1], bases(&partition)[2]] {
+        partition.delete_records(..Offset::new(start)).unwrap();
+        let (log_start, marks) = partition.offsets();
+        assert_eq!(log_start.get(), start);
+        assert!(marks.last_stable >= log_start, "{marks:?} above {start}");
+    }
+    partition.close().unwrap();
+}
+
+/// TXN-04, TXN-08, TXN-09, TXN-10, TXN-11, REC-26.
+#[test]
+fn markers_of_zombies_are_refused_and_higher_epochs_fence() {
+    let dir = TestDir::new("zombies");
+    let partition = open(&dir);
+    let end = |epoch, coordinator| end_as(&partition, 1, TransactionResult::Commit, epoch, coordinator);
+    send(&partition, 1, 0);
+    end(0, 5).unwrap();
+    assert!(end(0, 4).is_err(), "an older coordinator");
+    end(3, 5).unwrap();
+    assert_eq!(end(2, 5).unwrap_err().kind(), ErrorKind::ProducerFenced);
+    let mut builder = BatchBuilder::new();
+    builder.producer(ProducerId::new(1), ProducerEpoch::new(0), Sequence::new(1)).transactional(true);
+    builder.push(&Record::new().value("x"), Timestamp::from_millis(900)).unwrap();
+    let fenced = partition.append(builder.finish().unwrap().unwrap()).unwrap_err();
+    assert_eq!(fenced.kind(), ErrorKind::ProducerFenced);
+    send(&partition, 7, 0);
+    let mixed = partition.append(&support::partition::from_producer(7, 0, 1, &[("ordinary", 900)])).unwrap_err();
+    assert_eq!(mixed.kind(), ErrorKind::InvalidTxnState);
+    partition.close().unwrap();
+    let partition = open(&dir);
+    assert!(end_as(&partition, 1, TransactionResult::Commit, 3, 4).is_err(), "also after reopening");
+    partition.close().unwrap();
+}
