@@ -28,6 +28,8 @@ mod record;
 mod segment;
 mod store;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -60,3 +62,8 @@ pub mod sim {
         SimDirectory, SimDisk, SimRegion,
     };
 }
+
+/// The example of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
