@@ -1,0 +1,23 @@
+# The gate and the longer checks. Each line is a script that also runs without just.
+
+# what CI runs, but for Kafka's judgement
+check *parts:
+    scripts/check {{parts}}
+
+# all that CI runs, on a machine of your own
+ci:
+    .ci/run
+
+# Kafka's own tools over what the tests leave behind
+kafka-oracle:
+    rm -rf target/kept
+    RIVERBED_KEEP_DIRS="$PWD/target/kept" cargo test
+    scripts/kafka-oracle target/kept
+
+# a real Kafka node on partition directories that riverbed wrote
+kafka-node:
+    scripts/kafka-node
+
+# figures, floors and ratios; appended to benches/history.jsonl
+bench *names:
+    cargo bench {{names}}
