@@ -1,0 +1,127 @@
+//! Appending with an acknowledgement: a plain call to the log, or the replica's decision.
+
+use std::cell::RefCell;
+
+use bytes::Bytes;
+
+use super::{Partition, Role, block_on};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::{AppendOrigin, Appended, single_batch};
+use crate::record::{BatchBuilder, Record, encode_single};
+use crate::types::{Acks, Timestamp};
+
+/// The largest buffer that a thread keeps.
+const BUFFER_KEPT: usize = 1 << 20;
+
+thread_local! {
+    /// Where single records are encoded: each thread keeps its buffer, so that an append allocates nothing.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Partition {
+    /// Appends an encoded record batch, checked like a client's. When this returns it has the durability of the topic's
+    /// flush policy; see [`Partition::append_with`] for more.
+    ///
+    /// # Errors
+    /// As [`Log::append`]; and, where the flush policy syncs, as [`Log::wait_durable`]: then the batch is in the log, but
+    /// not known to be durable.
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// use riverbed::{BatchBuilder, Partition, PartitionOptions, Record, Timestamp};
+    ///
+    /// let partition = Partition::open(dir.path().join("orders-0"), PartitionOptions::default())?;
+    /// let mut builder = BatchBuilder::new();
+    /// builder.push(&Record::new().key("customer-7").value("two apples"), Timestamp::from_millis(1_700_000_000_000))?;
+    /// if let Some(batch) = builder.finish()? {
+    ///     let appended = partition.append(batch)?;
+    ///     assert_eq!(appended.offsets.start().get(), 0);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn append(&self, batch: &[u8]) -> Result<Appended> {
+        match &self.0.role {
+            Role::Alone(_) => self.append_as(batch, AppendOrigin::Client),
+            Role::Replicated(_) => self.append_with(batch, Acks::Leader),
+        }
+    }
+
+    /// Appends an encoded record batch of a client or of a coordinator, which may write markers.
+    ///
+    /// # Errors
+    /// As [`Partition::append`].
+    pub fn append_as(&self, batch: &[u8], origin: AppendOrigin) -> Result<Appended> {
+        let log = self.own_log()?;
+        let checked = single_batch(batch)?;
+        self.admit()?;
+        let appended = log.append(&checked, origin)?;
+        self.after_append(log, &appended, batch.len())?;
+        Ok(appended)
+    }
+
+    /// Appends an encoded record batch and waits until `acks` have it.
+    ///
+    /// # Errors
+    /// As [`Partition::append`].
+    pub fn append_with(&self, batch: &[u8], acks: Acks) -> Result<Appended> {
+        if let Role::Replicated(replica) = &self.0.role {
+            let appended = block_on::block_on(replica.append(Bytes::copy_from_slice(batch), acks));
+            return appended.map_err(Error::from);
+        }
+        let appended = self.append(batch)?;
+        let behind = appended.offsets.end().next();
+        match acks {
+            Acks::None | Acks::Leader => {}
+            Acks::Durable => self.wait_durable(behind)?,
+            Acks::All => self.wait_committed(behind)?,
+        }
+        Ok(appended)
+    }
+
+    /// Appends one record as a batch of its own. Its timestamp is the wall clock's, unless it has one.
+    ///
+    /// The cheapest way for single records: many in one batch cost less a record, see [`Partition::append_records`].
+    ///
+    /// # Errors
+    /// As [`Partition::append`].
+    pub fn append_record(&self, record: &Record<'_>) -> Result<Appended> {
+        let now = self.0.clock.now();
+        let time = record.time().unwrap_or(now);
+        // Taken out, not borrowed: a replica may append other records of its own on this thread.
+        let mut buffer = BUFFER.take();
+        let appended =
+            encode_single(&mut buffer, record, now).and_then(|()| self.append_encoded(&buffer, time, record));
+        if buffer.capacity() <= BUFFER_KEPT {
+            BUFFER.set(buffer);
+        }
+        appended
+    }
+
+    fn append_encoded(&self, batch: &[u8], time: Timestamp, record: &Record<'_>) -> Result<Appended> {
+        if let Role::Alone(log) = &self.0.role {
+            self.admit()?;
+            if let Some(appended) = log.append_single(batch, time, record.key_bytes().is_some())? {
+                self.after_append(log, &appended, batch.len())?;
+                return Ok(appended);
+            }
+        }
+        self.append(batch)
+    }
+
+    /// Appends records as one batch, uncompressed unless the topic says otherwise: all of them, or none.
+    ///
+    /// # Errors
+    /// As [`Partition::append`]; [`ErrorKind::InvalidArgument`] without a record.
+    pub fn append_records<'r>(&self, records: impl IntoIterator<Item = &'r Record<'r>>) -> Result<Appended> {
+        let now = self.0.clock.now();
+        let mut builder = BatchBuilder::new();
+        for record in records {
+            builder.push(record, now)?;
+        }
+        match builder.finish()? {
+            Some(batch) => self.append(batch),
+            None => Err(Error::new(ErrorKind::InvalidArgument, "there is no record to append")),
+        }
+    }
+}

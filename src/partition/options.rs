@@ -1,0 +1,112 @@
+//! Opening a partition that stands alone, with a directory and a lock of its own.
+
+use std::path::Path;
+
+use super::{Inner, Partition, Role, flush};
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::{Budget, OpenMode as IoMode, OsDirectory};
+use crate::log::{LastClose, Log, LogConfig, LogOptions, OpenMode};
+use crate::sync::{Arc, Mutex};
+use crate::types::TopicPartition;
+
+/// How a partition on its own is opened.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct PartitionOptions {
+    config: LogConfig,
+    clock: Arc<dyn Clock>,
+    host_syncs: bool,
+    verify_always: bool,
+    read_only: bool,
+}
+
+impl Default for PartitionOptions {
+    fn default() -> Self {
+        Self {
+            config: LogConfig::default(),
+            clock: Arc::new(SystemClock::coarse()),
+            host_syncs: false,
+            verify_always: false,
+            read_only: false,
+        }
+    }
+}
+
+impl PartitionOptions {
+    /// With this configuration instead of Kafka's defaults.
+    pub fn config(mut self, config: LogConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// With another clock than the operating system's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Promises that the host calls [`Partition::sync`] now and then: without, waiting for durability in a future is
+    /// [`ErrorKind::Unsupported`], as a partition on its own has no thread.
+    pub fn host_syncs(mut self) -> Self {
+        self.host_syncs = true;
+        self
+    }
+
+    /// Checks every batch each time it is read, rather than once.
+    pub fn verify_always(mut self) -> Self {
+        self.verify_always = true;
+        self
+    }
+
+    /// Takes no lock and writes nothing; another process may be writing.
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+}
+
+impl Partition {
+    /// Opens the partition in the directory at `path`, which is named `<topic>-<partition>` and created if it is not
+    /// there. Takes the writer's lock on it first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for another name, [`ErrorKind::AlreadyOpen`], [`ErrorKind::Corruption`] for files
+    /// that cannot be a log's; what the operating system can answer. Damaged batches are no error: see
+    /// [`Partition::recovery`].
+    pub fn open(path: impl AsRef<Path>, options: PartitionOptions) -> Result<Self> {
+        let path = path.as_ref();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let Some(id) = TopicPartition::from_directory_name(name) else {
+            let message = format!("{} is not named <topic>-<partition>", path.display());
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
+        };
+        let budget = Budget::of_process();
+        let directory = match options.read_only {
+            true => OsDirectory::open(path, IoMode::ReadOnly, budget)?,
+            false => OsDirectory::create(path, budget)?,
+        };
+        let lock = if options.read_only { None } else { Some(directory.lock()?) };
+        let same_power = lock.as_ref().is_some_and(|lock| lock.same_power());
+        let log_options = LogOptions {
+            config: Arc::new(options.config),
+            clock: Arc::clone(&options.clock),
+            mode: if options.read_only { OpenMode::ReadOnly } else { OpenMode::Write },
+            last_close: LastClose::Unclean { same_power },
+            verify_always: options.verify_always,
+        };
+        let log = Log::open(directory, &log_options)?;
+        if let Some(lock) = &lock {
+            lock.keep_power()?;
+        }
+        Ok(Self(Arc::new(Inner {
+            id,
+            role: Role::Alone(log),
+            clock: options.clock,
+            flusher: None,
+            host_syncs: options.host_syncs,
+            unsynced: flush::Unsynced::default(),
+            lock: Mutex::new(lock),
+        })))
+    }
+}
