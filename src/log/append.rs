@@ -116,7 +116,13 @@ impl Log {
     /// [`ErrorKind::Corruption`] for a batch that is damaged, or does not lie behind the log end and those before it;
     /// and what [`Log::append`] answers about the log. Batches before the refused one stay appended.
     pub fn append_as_follower(&self, bytes: &[u8]) -> Result<Option<Appended>> {
-        let mut appended: Option<Appended> = None;
+        let mut appended = None;
+        let outcome = self.append_verbatim(bytes, &mut appended);
+        self.moved();
+        outcome.map(|()| appended)
+    }
+
+    fn append_verbatim(&self, bytes: &[u8], appended: &mut Option<Appended>) -> Result<()> {
         for (_, batch) in Batches::new(bytes) {
             let batch = batch?;
             let mut writer = self.lock_writer()?;
@@ -126,10 +132,9 @@ impl Log {
             let incoming = Incoming { header, head, section, marker, origin: Origin::Replication };
             let next = self.append_one(&mut writer, &incoming)?;
             let first = appended.as_ref().map_or(*next.offsets.start(), |before| *before.offsets.start());
-            appended = Some(Appended { offsets: first..=*next.offsets.end(), ..next });
+            *appended = Some(Appended { offsets: first..=*next.offsets.end(), ..next });
         }
-        self.moved();
-        Ok(appended)
+        Ok(())
     }
 
     fn check_follows(&self, writer: &mut MutexGuard<'_, Writer>, header: &BatchHeader) -> Result<()> {
@@ -147,6 +152,10 @@ impl Log {
             return Ok(self.duplicate(duplicate));
         }
         self.roll_if_due(writer, header)?;
+        if incoming.marker.is_some() {
+            // Behind the write nothing may fail: the batch would be there and not be counted.
+            self.active(writer)?.segment().aborted()?;
+        }
         self.write(writer, incoming)?;
         let tail = writer.tail.as_mut().ok_or_else(|| unopened(self))?;
         tail.note_epoch(header.leader_epoch, header.base_offset);
@@ -194,7 +203,11 @@ impl Log {
                 step.done();
                 Err(error)
             }
-            Err(error) => Err(step.failed(error)),
+            Err(error) => {
+                let error = step.failed(error);
+                self.moved();
+                Err(error)
+            }
         }
     }
 

@@ -116,11 +116,13 @@ impl Log {
 
     /// Writes the new start down, then shows it.
     fn raise_log_start(&self, writer: &mut MutexGuard<'_, Writer>, to: Offset) -> Result<()> {
-        self.checkpoint.update(self.directory.as_ref(), |state| {
-            let mut checkpoint = state.checkpoint.clone();
-            checkpoint.log_start = to;
-            Some(checkpoint)
-        })?;
+        self.checkpoint
+            .update(self.directory.as_ref(), |state| {
+                let mut checkpoint = state.checkpoint.clone();
+                checkpoint.log_start = to;
+                Some(checkpoint)
+            })
+            .map_err(|error| self.latch.trip_unless_full(error))?;
         let set = self.segments.load_full();
         self.show_start(writer, set.with_start(to, 0));
         if let Some(tail) = writer.tail.as_mut() {

@@ -246,7 +246,7 @@ impl Log {
     /// Blocks until the mark reaches `offset`, or `timeout` has passed. Leads no sync.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`], [`ErrorKind::Closed`].
+    /// [`ErrorKind::Timeout`], [`ErrorKind::Closed`]; [`ErrorKind::PreviousFailure`] once a write or sync has failed.
     pub fn wait_mark(&self, offset: Offset, up_to: ReadUpTo, timeout: Option<Duration>) -> Result<()> {
         let deadline = timeout.and_then(deadline_after);
         loop {
@@ -258,6 +258,7 @@ impl Log {
                 return Ok(());
             }
             self.check_open()?;
+            self.latch.check()?;
             let woken = match deadline {
                 Some(deadline) => listener.wait_deadline(deadline).is_some(),
                 None => {

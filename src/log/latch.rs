@@ -35,6 +35,11 @@ impl FailureLatch {
         error
     }
 
+    /// Trips for `error` unless all it says is that the disk is full, and hands it back.
+    pub(crate) fn trip_unless_full(&self, error: Error) -> Error {
+        if error.kind() == ErrorKind::StorageFull { error } else { self.trip(error) }
+    }
+
     /// Begins a step that must be finished: an early return or a panic in it trips the latch, as locks do not poison.
     pub(crate) fn begin(&self) -> Result<Step<'_>> {
         self.check()?;

@@ -3,7 +3,7 @@
 //! Above that point everything from there on is cut: a power cut leaves holes with valid batches behind them, and that
 //! is no damage. Below it nothing is ever cut. See `docs/crash-safety.md`.
 
-use crate::error::{CorruptionReason, Error, Result};
+use crate::error::{Corruption, CorruptionReason, Error, Result};
 use crate::io::{Region, View};
 use crate::log::durability::Sealing;
 use crate::log::layout::SegmentFiles;
@@ -11,6 +11,7 @@ use crate::log::open::{CutReason, OpenMode, Opening, Recovery};
 use crate::log::replay::Replay;
 use crate::log::tail::{Tail, index_settings};
 use crate::record::BatchHeader;
+use crate::segment::file_name::{FileKind, file_name};
 use crate::segment::indexes::Indexes;
 use crate::segment::memory_index::IndexWriter;
 use crate::segment::transaction_index::TransactionIndex;
@@ -58,6 +59,8 @@ struct Walked {
     aborted: TransactionIndex,
     /// The bytes that count.
     valid: usize,
+    /// The offset behind its last batch.
+    end: Offset,
     /// The producers' state behind it.
     snapshot: Vec<u8>,
 }
@@ -86,13 +89,32 @@ pub(super) struct Recovering<'a, 'o> {
 impl<'a, 'o> Recovering<'a, 'o> {
     pub(super) fn new(opening: &'a Opening<'o>, same_power: bool) -> Result<Self> {
         let (checkpoint, files) = (&opening.checkpoint, &opening.layout.segments);
-        let first = files.iter().rposition(|files| files.base <= checkpoint.recovery_point.base).unwrap_or(0);
-        let first_base = files.get(first).map_or(checkpoint.recovery_point.offset, |files| files.base);
+        let point = checkpoint.recovery_point;
+        let is_lost = Self::has_lost_segment(opening);
+        let at_point = files.iter().rposition(|files| files.base <= point.base).unwrap_or(0);
+        let first = if is_lost { files.partition_point(|files| files.base < point.base) } else { at_point };
+        let first_base = files.get(first).filter(|_| !is_lost).map_or(point.offset, |files| files.base);
         let mut replay = opening.replay_from(first_base)?;
         replay.load_epochs(opening.directory.as_ref(), checkpoint.log_start, Offset::MAX)?;
         let expected = Expected { offset: first_base, epoch: LeaderEpoch::NONE, gaps: opening.may_have_gaps() };
-        let found = Found::new(Vec::new(), first_base, first_base);
+        let mut found = Found::new(Vec::new(), first_base, first_base);
+        if is_lost {
+            let path = opening.directory.path().join(file_name(point.base, FileKind::Log));
+            let reason =
+                CorruptionReason::Layout(format!("{} bytes of it were synced, and it is gone", point.position));
+            found.recovery.damage.push(Corruption { path: Some(path), position: 0, reason });
+        }
         Ok(Self { opening, same_power, files, first, replay, expected, found, walked: Vec::new() })
+    }
+
+    /// Whether the segment of the recovery point is gone, and was not deleted as the first of all. What lies before it
+    /// is below the recovery point, and no offset up to there is given out again.
+    fn has_lost_segment(opening: &Opening<'_>) -> bool {
+        let (checkpoint, files) = (&opening.checkpoint, &opening.layout.segments);
+        let point = checkpoint.recovery_point;
+        let may_be_deleted = files.first().is_some_and(|first| first.base > point.base);
+        let holds_some = point.position > 0 && point.offset > checkpoint.log_start;
+        holds_some && !may_be_deleted && files.iter().all(|files| files.base != point.base)
     }
 
     /// Walks, judges, and, where that is allowed, cuts.
@@ -138,7 +160,8 @@ impl<'a, 'o> Recovering<'a, 'o> {
     fn take_trusted(&mut self) -> Result<()> {
         for index in 0..self.first {
             let segment = self.opening.sealed(&self.files[index]);
-            self.replay.segment(&segment, self.files[index + 1].base)?;
+            let end = self.files.get(index + 1).map_or(self.expected.offset, |next| next.base);
+            self.replay.segment(&segment, end)?;
             self.found.segments.push(segment);
         }
         Ok(())
@@ -154,11 +177,12 @@ impl<'a, 'o> Recovering<'a, 'o> {
     fn walk(&mut self, index: usize, view: &View) -> Result<(Walked, Stop)> {
         let files = self.files[index];
         let limit = self.files.get(index + 1).map_or(Offset::MAX, |next| next.base);
-        let promised = self.trusted_bytes(index);
-        let trusted = promised.min(view.len());
+        let recorded = self.trusted_bytes(index);
+        let trusted = recorded.min(view.len());
+        let damage_before = self.found.recovery.damage.len();
         let mut writer = IndexWriter::new(files.base, index_settings(&self.opening.options.config));
         let aborted = TransactionIndex::new();
-        let mut place = 0;
+        let (mut place, mut end) = (0, files.base);
         let stop = loop {
             if self.expected.offset >= limit {
                 // Whatever stands there was never published, or was cut.
@@ -175,27 +199,30 @@ impl<'a, 'o> Recovering<'a, 'o> {
                         aborted.push(transaction)?;
                     }
                     self.expected = self.expected.after(&header);
+                    end = header.next_offset();
                     place += size;
                 }
                 Ok(None) if place >= trusted => break Stop::End,
                 Ok(None) => {
                     self.note_damage(index, short(place, view.len()));
-                    place = self.resume_behind(place, trusted, view.len());
+                    place = self.resume_behind(trusted);
                 }
                 Err(error) if place >= trusted => break Stop::Broken(error),
                 Err(error) => {
                     self.note_damage(index, error);
-                    place = self.resume_behind(place, trusted, view.len());
+                    place = self.resume_behind(trusted);
                 }
             }
         };
-        if promised > trusted {
-            let (expected, found) = (promised as u64, trusted as u64);
-            self.note_damage(index, Error::corrupt(found, CorruptionReason::Truncated { expected, found }));
-            self.expected.offset = self.expected.offset.max(self.opening.checkpoint.recovery_point.offset);
+        if trusted < recorded {
+            if self.found.recovery.damage.len() == damage_before {
+                let (expected, found) = (recorded as u64, trusted as u64);
+                self.note_damage(index, Error::corrupt(found, CorruptionReason::Truncated { expected, found }));
+            }
+            self.resume_behind(trusted);
         }
         let snapshot = self.replay.snapshot_at(self.expected.offset);
-        Ok((Walked { files, index: writer, aborted, valid: place, snapshot }, stop))
+        Ok((Walked { files, index: writer, aborted, valid: place, end, snapshot }, stop))
     }
 
     /// The batch at `place`, if it is the one that follows; `None` at the end. Below `trusted` only its header is asked.
@@ -205,6 +232,11 @@ impl<'a, 'o> Recovering<'a, 'o> {
             Next::Broken(error) => Err(error),
             Next::Batch(header) if place < trusted => {
                 Expected { gaps: true, ..self.expected }.check(place, &header)?;
+                let synced = self.opening.checkpoint.recovery_point.offset;
+                if header.last_offset() >= synced {
+                    let (expected, found) = (self.expected.offset.as_i64(), header.base_offset.as_i64());
+                    return Err(Error::corrupt(place as u64, CorruptionReason::BaseOffset { expected, found }));
+                }
                 Ok(Some(header))
             }
             Next::Batch(header) => {
@@ -216,9 +248,9 @@ impl<'a, 'o> Recovering<'a, 'o> {
     }
 
     /// Where the walk goes on behind damage below the recovery point: where the checkpoint says, or else at the end.
-    fn resume_behind(&mut self, place: usize, trusted: usize, len: usize) -> usize {
+    fn resume_behind(&mut self, trusted: usize) -> usize {
         self.expected.offset = self.expected.offset.max(self.opening.checkpoint.recovery_point.offset);
-        if trusted > place { trusted } else { len }
+        trusted
     }
 
     fn note_damage(&mut self, index: usize, error: Error) -> Error {
@@ -242,11 +274,12 @@ impl<'a, 'o> Recovering<'a, 'o> {
     fn leads_on(&self, index: usize, place: usize, view: &View) -> bool {
         let Next::Batch(bad) = next_at(view, place) else { return false };
         let behind = place + bad.size();
+        // Its base offset may be what is wrong with it.
+        let in_place = self.expected.offset.checked_add(bad.offset_count());
+        let continues = |next: Offset| next == bad.next_offset() || Some(next) == in_place;
         match next_at(view, behind) {
-            Next::Batch(next) => next.base_offset == bad.next_offset() && check_crc(view, behind, &next).is_ok(),
-            Next::End => {
-                self.files.get(index + 1).is_some_and(|next| next.base == bad.next_offset() && next.log_len > 0)
-            }
+            Next::Batch(next) => continues(next.base_offset) && check_crc(view, behind, &next).is_ok(),
+            Next::End => self.files.get(index + 1).is_some_and(|next| continues(next.base) && next.log_len > 0),
             Next::Broken(_) => false,
         }
     }
@@ -346,8 +379,12 @@ impl<'a, 'o> Recovering<'a, 'o> {
     }
 
     fn build_last(&mut self, walked: Walked, write: bool) -> Result<Option<ActiveSegment>> {
-        if !write || self.found.damage.is_some() {
+        // Behind damage that took the end of what was synced, another segment goes on: no gap inside of one.
+        if !write || self.found.damage.is_some() || walked.end != self.found.log_end {
             let segment = self.build_sealed(walked)?;
+            if write {
+                self.found.unsealed.push(Sealing { segment: Arc::clone(&segment), snapshot: None, trim: false });
+            }
             self.found.segments.push(segment);
             return Ok(None);
         }

@@ -1,7 +1,7 @@
 //! Producer state and epochs as the batches tell them: from the newest snapshot on, batch by batch.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::Directory;
+use crate::io::{Directory, View};
 use crate::log::epoch_cache::{self, LeaderEpochCache};
 use crate::log::producer_check::Marker;
 use crate::log::producer_snapshot;
@@ -75,9 +75,13 @@ impl Replay {
         if end <= self.from {
             return Ok(());
         }
-        let view = segment.view()?;
-        let start = segment.locate(&view, self.from.max(segment.base_offset()))?;
-        let Some((mut position, _)) = start else { return Ok(()) };
+        let start = |view: &View| segment.locate(view, self.from.max(segment.base_offset()));
+        let (view, mut position) = match segment.view().and_then(|view| Ok((start(&view)?, view))) {
+            Ok((Some((position, _)), view)) => (view, position),
+            Ok((None, _)) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::Corruption => return Ok(()),
+            Err(error) => return Err(error),
+        };
         while let Next::Batch(header) = next_at(&view, position) {
             if header.last_offset() >= end {
                 break;

@@ -107,10 +107,11 @@ impl Log {
             return Ok(());
         }
         let set = self.segments.load_full();
-        // A segment that a cut ended takes no more, even where a crash left nothing behind it.
+        // A segment that a cut ended takes no more, even where a crash left nothing behind it; nor does one whose end
+        // is lost.
         let is_cut = |last: &Segment| self.checkpoint.get().cut_of(last.base_offset()).is_some();
         let (active, next) = match set.last() {
-            Some(last) if !is_cut(last) => {
+            Some(last) if !is_cut(last) && last.next_offset()? == writer.marks.end => {
                 let active = self.resume(last)?;
                 let next = set.with_last_replaced(Arc::clone(active.segment()));
                 (active, next)

@@ -181,5 +181,6 @@ fn read_committed_ends_at_the_last_stable_offset() {
     assert!(fetched.aborted.is_empty());
 }
 
+mod damage;
 mod full_disk;
 mod transactions;

@@ -9,7 +9,7 @@ use crate::log::segment_set::SegmentSet;
 use crate::log::tail::Tail;
 use crate::log::watermarks::Marks;
 use crate::log::{Log, Writer};
-use crate::segment::file_name::{FileKind, Suffix, file_name, suffixed_file_name};
+use crate::segment::file_name::{FileKind, Suffix, file_name, parse_file_name, suffixed_file_name};
 use crate::segment::{ActiveSegment, Segment};
 use crate::sync::{Arc, MutexGuard, Ordering};
 use crate::types::Offset;
@@ -56,6 +56,7 @@ impl Log {
         }
         self.load_tail(&mut writer)?;
         let cut = self.find_cut(offset.min(writer.marks.end))?;
+        self.lower_marks(&mut writer, &cut)?;
         let step = self.latch.begin()?;
         match self.cut(&mut writer, &cut) {
             Ok(()) => step.done(),
@@ -129,14 +130,18 @@ impl Log {
         }
     }
 
-    /// The cut itself. Each step is durable before the next, so that a crash in between leaves a log that ends at the
-    /// cut or above it, never one with a hole.
-    fn cut(&self, writer: &mut MutexGuard<'_, Writer>, cut: &Cut) -> Result<()> {
+    /// Takes the durable mark down to the cut, in memory and on disk. Where there is no room for that, nothing is cut.
+    fn lower_marks(&self, writer: &mut MutexGuard<'_, Writer>, cut: &Cut) -> Result<()> {
         self.sync.lower(cut.at.get());
         let durable = writer.marks.durable.min(cut.at);
         self.set_marks(writer, Marks { durable, ..writer.marks });
+        self.lower_checkpoint(&self.segments.load(), cut).map_err(|error| self.latch.trip_unless_full(error))
+    }
+
+    /// The cut itself. Each step is durable before the next, so that a crash in between leaves a log that ends at the
+    /// cut or above it, never one with a hole.
+    fn cut(&self, writer: &mut MutexGuard<'_, Writer>, cut: &Cut) -> Result<()> {
         let set = self.segments.load_full();
-        self.lower_checkpoint(&set, cut)?;
         self.unlink_behind(&set, cut)?;
         let active = self.start_behind(&set, cut)?;
         let kept = self.kept_segments(&set, cut)?;
@@ -174,8 +179,15 @@ impl Log {
     /// Removes the segments behind the cut, newest first, each durably gone before the next; and the snapshots that
     /// tell of what is cut.
     fn unlink_behind(&self, set: &SegmentSet, cut: &Cut) -> Result<()> {
-        for segment in set.segments()[cut.kept..].iter().rev() {
-            unlink_segment(self.directory.as_ref(), segment.base_offset())?;
+        let last_kept = cut.kept.checked_sub(1).map(|index| set.segments()[index].base_offset());
+        let is_log = |kind, suffix| kind == FileKind::Log && suffix == Suffix::None;
+        // Also those that opening left out, behind damage: they would be taken for what comes next.
+        let names = self.directory.list()?.into_iter().filter_map(|entry| parse_file_name(&entry.name));
+        let logs = names.filter(|(_, kind, suffix)| is_log(*kind, *suffix)).map(|(base, _, _)| base);
+        let mut behind: Vec<Offset> = logs.filter(|base| Some(*base) > last_kept).collect();
+        behind.sort_unstable();
+        for base in behind.into_iter().rev() {
+            unlink_segment(self.directory.as_ref(), base)?;
             self.directory.sync()?;
         }
         for snapshot in self.snapshots()?.into_iter().filter(|offset| *offset > cut.at) {

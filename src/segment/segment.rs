@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{CorruptionReason, Error, ErrorKind, Result};
 use crate::io::{Directory, FileRange, Region, View};
 use crate::record::{BatchHeader, DecompressionLimits, RecordBatch};
 use crate::segment::file_name::{FileKind, file_name};
@@ -205,10 +205,20 @@ impl Segment {
             match next_at(bytes, position) {
                 Next::Batch(header) if wanted(&header) => return Ok(Some((position, header))),
                 Next::Batch(header) => position += header.size(),
-                Next::End => return Ok(None),
+                Next::End => return self.check_end(bytes, position).map(|()| None),
                 Next::Broken(error) => return Err(error.located(self.region.path(), 0)),
             }
         }
+    }
+
+    /// Whether nothing but room that was never used follows: zeros with something behind them are damage.
+    fn check_end(&self, bytes: &[u8], position: usize) -> Result<()> {
+        let rest = bytes.get(position..).unwrap_or_default();
+        if rest.iter().all(|byte| *byte == 0) {
+            return Ok(());
+        }
+        let reason = CorruptionReason::Header("zeros instead of a batch".to_owned());
+        Err(Error::corrupt(position as u64, reason).located(self.region.path(), 0))
     }
 
     /// Where a walk to `offset` may start. An index entry counts only if the batch it names is there; an index that

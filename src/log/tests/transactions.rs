@@ -17,15 +17,25 @@ fn append_of(log: &Log, sequence: i32) {
 }
 
 fn end(log: &Log, result: TransactionResult) {
+    try_end(log, result).unwrap();
+}
+
+fn try_end(log: &Log, result: TransactionResult) -> Result<Appended> {
     let timestamp = Timestamp::from_millis(1_000_000);
     let marker = EndMarker { result, producer_id: PRODUCER, producer_epoch: EPOCH, coordinator_epoch: 0, timestamp };
-    log.append(&RecordBatch::parse(marker.encode().unwrap()).unwrap(), AppendOrigin::Coordinator).unwrap();
+    log.append(&RecordBatch::parse(marker.encode().unwrap()).unwrap(), AppendOrigin::Coordinator)
 }
 
 /// A record of producer 7 at the log end, and the marker that aborts it.
 pub(super) fn abort_one(log: &Log) {
     append_of(log, 0);
     end(log, TransactionResult::Abort);
+}
+
+/// The same behind it, as often as it takes: the record is a duplicate the second time.
+pub(super) fn try_abort_another(log: &Log) -> Result<Appended> {
+    append_of(log, 1);
+    try_end(log, TransactionResult::Abort)
 }
 
 /// The producers of aborted transactions that a reader from the start is told of.

@@ -1,0 +1,170 @@
+//! Damage is told, the rest stays readable, and no offset is given out twice.
+
+use super::*;
+use crate::io::Directory;
+use crate::io::sim::{Call, Failure, Fault};
+use crate::segment::file_name::{FileKind, file_name};
+
+fn directory(disk: &SimDisk) -> Arc<dyn Directory> {
+    disk.root().subdirectory("a-0").unwrap()
+}
+
+fn log_name(base: Offset) -> String {
+    file_name(base, FileKind::Log)
+}
+
+/// A log of 20 records that was synced and killed, its recovery point at the end. Returns the last segment's base.
+fn killed(disk: &SimDisk) -> Offset {
+    let log = open(disk, UNCLEAN);
+    fill(&log, 0..20);
+    log.sync().unwrap();
+    let last = log.segments().last().unwrap().clone();
+    assert!(last.size() > 200 && last.base_offset() > Offset::ZERO, "{last:?}");
+    log.shut();
+    last.base_offset()
+}
+
+/// What is durable keeps its offsets, and what is appended behind the damage survives the next crash.
+fn goes_on_at_20(disk: &SimDisk, below: Offset) {
+    let log = open(disk, UNCLEAN);
+    assert_eq!(log.end(ReadUpTo::Written), Offset::new(20));
+    assert_eq!(log.recovery().damage.len(), 1, "{:?}", log.recovery());
+    assert_eq!(log.recovery().cut_bytes, 0);
+    let first = log.read(Offset::ZERO, FetchLimit::bytes(10_000)).unwrap();
+    assert!(first.next_offset <= below && !first.is_empty());
+    assert_eq!(*append(&log, &["behind"]).offsets.start(), Offset::new(20));
+    log.shut();
+    let log = open(disk, UNCLEAN);
+    assert_eq!(log.end(ReadUpTo::Written), Offset::new(21));
+    let last = log.read(Offset::new(20), FetchLimit::bytes(100)).unwrap();
+    assert_eq!(last.next_offset, Offset::new(21));
+    log.sync().unwrap();
+    log.close().unwrap().unwrap();
+}
+
+/// The file that holds the recovery point is gone. Its offsets were promised to survive.
+#[test]
+fn a_lost_segment_does_not_give_its_offsets_back() {
+    let disk = SimDisk::new();
+    let base = killed(&disk);
+    directory(&disk).unlink(&log_name(base)).unwrap();
+    goes_on_at_20(&disk, base);
+}
+
+/// The file that holds the recovery point ends before it.
+#[test]
+fn a_segment_that_lost_its_end_takes_no_more() {
+    let disk = SimDisk::new();
+    let base = killed(&disk);
+    drop(directory(&disk).open_append(&log_name(base), 100, 1000).unwrap());
+    goes_on_at_20(&disk, base);
+}
+
+/// A base offset lies outside of the checksum. A wrong one below the recovery point must neither move the log end nor
+/// end the segment there.
+#[test]
+fn a_wrong_base_offset_below_the_recovery_point_cuts_nothing() {
+    let disk = SimDisk::new();
+    let base = killed(&disk);
+    let path = directory(&disk).path().join(log_name(base));
+    disk.flip_bit(&path, 3, 0).unwrap();
+    let len = directory(&disk).list().unwrap().iter().find(|entry| entry.name == log_name(base)).unwrap().len;
+    let log = open(&disk, UNCLEAN);
+    assert_eq!(log.end(ReadUpTo::Written), Offset::new(20));
+    assert_eq!(log.recovery().damage.len(), 1, "{:?}", log.recovery());
+    log.sync().unwrap();
+    let trimmed = directory(&disk).list().unwrap().iter().find(|entry| entry.name == log_name(base)).unwrap().len;
+    assert!(trimmed > 200 && trimmed <= len, "{trimmed} of {len}");
+}
+
+/// Damage that opening leaves as it is hides the segments behind it. A cut on the user's word removes them: they would
+/// be taken for what comes next once the log has grown up to them.
+#[test]
+fn segments_behind_damage_go_with_the_cut() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..40);
+    let bases: Vec<Offset> = log.segments().iter().map(|segment| segment.base_offset()).collect();
+    log.shut();
+    let path = directory(&disk).path().join(log_name(bases[1]));
+    disk.flip_bit(&path, 65, 0).unwrap();
+    let log = open(&disk, UNCLEAN);
+    assert_eq!(log.end(ReadUpTo::Written), bases[1]);
+    assert_eq!(log.append(&batch(&["x"]), AppendOrigin::Client).unwrap_err().kind(), ErrorKind::Corruption);
+    assert_eq!(log.truncate(bases[1]).unwrap(), bases[1]);
+    for _ in bases[1].get()..45 {
+        append(&log, &["other"]);
+    }
+    let written = values(&log, ReadUpTo::Written);
+    log.shut();
+    let log = open(&disk, UNCLEAN);
+    assert_eq!(log.recovery().cut_bytes, 0);
+    assert_eq!(values(&log, ReadUpTo::Written), written);
+}
+
+/// A page of zeros in the middle of a sealed segment is damage, and no reason to go on with the next segment.
+#[test]
+fn zeros_in_a_sealed_segment_are_not_its_end() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..20);
+    let second = log.segments()[1].base_offset();
+    let ends = log.close().unwrap().unwrap();
+    let mut bytes = directory(&disk).read(&log_name(Offset::ZERO), 1000).unwrap();
+    let size = bytes.len() / usize::try_from(second.get()).unwrap();
+    bytes[2 * size..4 * size].fill(0);
+    directory(&disk).put(&log_name(Offset::ZERO), &bytes).unwrap();
+    let log = open(&disk, LastClose::Clean(ends));
+    let limit = FetchLimit::bytes(10_000);
+    assert_eq!(log.read(Offset::ZERO, limit).unwrap().next_offset, Offset::new(2));
+    assert_eq!(log.read(Offset::new(2), limit).unwrap_err().kind(), ErrorKind::Corruption);
+    assert!(!log.read(second, limit).unwrap().is_empty());
+}
+
+/// Whoever waits for a mark that cannot be reached any more is told so.
+#[test]
+fn a_failed_sync_ends_the_wait_for_a_mark() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..1);
+    disk.fail(Fault::next(Call::Sync, Failure::Device));
+    assert_eq!(log.sync().unwrap_err().kind(), ErrorKind::Io);
+    let timeout = Some(std::time::Duration::from_millis(50));
+    let error = log.wait_mark(Offset::new(1), ReadUpTo::Durable, timeout).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PreviousFailure);
+}
+
+/// A cut that finds no room for the lowered recovery point has changed nothing.
+#[test]
+fn a_cut_on_a_full_disk_can_be_tried_again() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..10);
+    log.sync().unwrap();
+    disk.fail(Fault::next(Call::Create, Failure::Full).on("log-checkpoint.tmp"));
+    assert_eq!(log.truncate(Offset::new(5)).unwrap_err().kind(), ErrorKind::StorageFull);
+    assert_eq!(values(&log, ReadUpTo::Written), numbered(0..10));
+    fill(&log, 10..11);
+    assert_eq!(log.truncate(Offset::new(5)).unwrap(), Offset::new(5));
+    assert_eq!(values(&log, ReadUpTo::Durable), numbered(0..5));
+}
+
+/// The transaction index, which was not needed until now, cannot be read. The marker that asked for it must not be half
+/// there: written, and not counted.
+#[test]
+fn an_abort_that_finds_no_transaction_index_leaves_nothing_behind() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    transactions::abort_one(&log);
+    let ends = log.close().unwrap().unwrap();
+    let log = open(&disk, LastClose::Clean(ends));
+    disk.fail(Fault::next(Call::Read, Failure::Device).on(".txnindex"));
+    assert_eq!(transactions::try_abort_another(&log).unwrap_err().kind(), ErrorKind::Io);
+    transactions::try_abort_another(&log).unwrap();
+    let end = log.end(ReadUpTo::Written);
+    log.shut();
+    let log = open(&disk, UNCLEAN);
+    assert_eq!(log.recovery().cut_bytes, 0);
+    assert_eq!(log.end(ReadUpTo::Written), end);
+    assert_eq!(transactions::aborted(&log), [7, 7]);
+}
