@@ -9,6 +9,8 @@ mod behaviours;
 mod characters;
 #[path = "tidy/layers.rs"]
 mod layers;
+#[path = "tidy/map.rs"]
+mod map;
 #[path = "tidy/markdown.rs"]
 mod markdown;
 #[path = "tidy/sizes.rs"]
@@ -65,4 +67,9 @@ fn every_behaviour_names_tests_that_exist() {
     let list = Source::read("tests/kafka-behaviours.md");
     let tests = rust_files(&["src", "tests"]);
     assert_none(&behaviours::problems(&list.text, &tests));
+}
+
+#[test]
+fn the_map_names_every_source_file() {
+    assert_none(&map::problems(&Source::read("ARCHITECTURE.md").text, &rust_files(&["src"])));
 }
