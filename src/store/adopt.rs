@@ -32,7 +32,10 @@ pub(super) fn adopt_in(
         let message = format!("{} is no directory of Kafka's", directory.path().display());
         return Err(Error::new(ErrorKind::InvalidArgument, message));
     }
-    let registry = foreign::topics(directory.as_ref(), &entries);
+    let mut registry = foreign::topics(directory.as_ref(), &entries);
+    for topic in registry.topics.values_mut().filter(|topic| topic.id.is_zero()) {
+        topic.id = foreign::random_id();
+    }
     let left = Left::Kafkas(KafkaState::read(directory.as_ref(), &entries)?);
     let inner = Inner::new(Arc::clone(&directory), config, budget, OpenMode::Write);
     inner.open_topics(&registry, &left)?;

@@ -82,19 +82,26 @@ fn read_offsets(directory: &dyn Directory, name: &str) -> Result<HashMap<TopicPa
 }
 
 /// The topics that Kafka's directory holds, with default configurations: a topic has as many partitions as the highest
-/// number here says, some of which may lie on other brokers.
+/// number here says, some of which may lie on other brokers. Its id is all zero if none of them states it.
 pub(super) fn topics(directory: &dyn Directory, entries: &[Entry]) -> Registry {
     let mut registry = Registry::default();
+    let mut known_ids = HashMap::new();
     for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Directory && entry.name != CLUSTER_METADATA) {
         let Some(partition) = TopicPartition::from_directory_name(&entry.name) else { continue };
         // One number that no broker gives would make as many partitions here.
         let Some(partitions) = partition.partition.get().checked_add(1).filter(|n| *n <= PARTITIONS_MAX) else {
             continue;
         };
-        let id = read_topic_id(directory, &entry.name).unwrap_or_else(random_id);
+        if let Some(id) = read_topic_id(directory, &entry.name) {
+            known_ids.entry(partition.topic.clone()).or_insert(id);
+        }
         let known = registry.topics.entry(partition.topic);
-        let topic = known.or_insert_with(|| TopicEntry { id, partitions, config: LogConfig::default() });
+        let unknown = || TopicEntry { id: TopicId::from_bytes([0; 16]), partitions, config: LogConfig::default() };
+        let topic = known.or_insert_with(unknown);
         topic.partitions = topic.partitions.max(partitions);
+    }
+    for (name, id) in known_ids {
+        registry.topics.entry(name).and_modify(|topic| topic.id = id);
     }
     registry
 }
