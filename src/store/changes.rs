@@ -75,7 +75,7 @@ impl Inner {
         let unclean = LastClose::Unclean { same_power: false };
         let open = |number| {
             let id = TopicPartition::new(name.clone(), PartitionId::new(number));
-            self.open_partition(id, Arc::clone(&config), unclean)?.map(Ok)
+            self.open_partition(id, entry.id, Arc::clone(&config), unclean)?.map(Ok)
         };
         let numbers = first..entry.partitions;
         let created = self.create_directories(admin, name, entry.id, numbers.clone());

@@ -12,6 +12,7 @@ use crate::store::changes;
 use crate::store::clean_mark::CleanMark;
 use crate::store::flusher::Flusher;
 use crate::store::foreign::{self, KafkaState, Owner};
+use crate::store::identity;
 use crate::store::registry::{Registry, TopicEntry};
 use crate::store::topic::{Changing, Topic, TopicState, unknown};
 use crate::store::unsynced::Unsynced;
@@ -223,7 +224,7 @@ impl Inner {
             .map(|number| {
                 let id = TopicPartition::new(name.clone(), PartitionId::new(number));
                 let last_close = left.of(&id);
-                self.open_partition(id, Arc::clone(&config), last_close)
+                self.open_partition(id, entry.id, Arc::clone(&config), last_close)
             })
             .collect::<Result<Vec<_>>>()?;
         let changing = Changing { config: entry.config.clone(), partitions, deleted: false };
@@ -234,6 +235,7 @@ impl Inner {
     pub(super) fn open_partition(
         &self,
         id: TopicPartition,
+        topic: TopicId,
         config: Arc<LogConfig>,
         last_close: LastClose,
     ) -> Result<Result<Partition>> {
@@ -249,7 +251,8 @@ impl Inner {
             OpenMode::Write => Some(Arc::clone(&self.flusher) as _),
             OpenMode::ReadOnly => None,
         };
-        lenient(Partition::of_store(id, directory, &options, flusher))
+        let checked = identity::check(directory.as_ref(), topic, self.mode);
+        lenient(checked.and_then(|()| Partition::of_store(id, directory, &options, flusher)))
     }
 
     pub(super) fn topic(self: &Arc<Self>, name: &TopicName) -> Result<Topic> {

@@ -8,6 +8,7 @@ mod config;
 mod fields;
 mod flusher;
 mod foreign;
+mod identity;
 mod inner;
 mod refresh;
 mod registry;

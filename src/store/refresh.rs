@@ -71,7 +71,7 @@ impl Inner {
                     first_error = first_error.or(partition.log().refresh(last_close).err());
                     partitions.push(Ok(partition.clone()));
                 }
-                _ => partitions.push(self.open_partition(id, Arc::clone(&config), last_close)?),
+                _ => partitions.push(self.open_partition(id, entry.id, Arc::clone(&config), last_close)?),
             }
         }
         let mut changing = state.changing.write();
