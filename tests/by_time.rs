@@ -4,9 +4,9 @@
 
 mod support;
 
-use riverbed::{ErrorKind, Offset, Partition, ReadUpTo, Timestamp};
+use riverbed::{ErrorKind, LeaderEpoch, Offset, Partition, ReadUpTo, Store, Timestamp, TopicConfig};
 use support::TestDir;
-use support::partition::{append, batch, fill, open};
+use support::partition::{append, batch, fill, open, stored};
 
 fn look_up(partition: &Partition, time: i64) -> Option<(u64, i64)> {
     let found = partition.offset_for_time(Timestamp::from_millis(time), ReadUpTo::Written).unwrap();
@@ -86,6 +86,36 @@ fn the_greatest_time_is_found_wherever_it_stands() {
     partition.truncate(Offset::ZERO).unwrap();
     assert_eq!(greatest(&partition), None);
     partition.close().unwrap();
+}
+
+/// OFF-09: batches from before there were epochs have none, and no later one counts for them.
+#[test]
+fn the_epoch_of_the_log_start_is_told_where_it_is_known() {
+    let dir = TestDir::new("start-epoch");
+    let partition = open(&dir, &[]);
+    let log = partition.log();
+    for (offset, epoch) in [(0, -1), (1, -1), (2, 4), (3, 4), (4, 6)] {
+        log.append_as_follower(&stored(offset, epoch, &[("x", 1)])).unwrap();
+    }
+    for (start, expected) in [(0, None), (1, None), (2, Some(4)), (3, Some(4)), (4, Some(6)), (5, Some(6))] {
+        partition.delete_records(..Offset::new(start)).unwrap();
+        assert_eq!(partition.offsets().0.get(), start);
+        assert_eq!(log.epoch_at(Offset::new(start)).unwrap(), expected.map(LeaderEpoch::new), "start {start}");
+    }
+    partition.close().unwrap();
+}
+
+/// OFF-05.
+#[test]
+fn a_partition_that_is_not_there_is_told() {
+    let dir = TestDir::new("not-there");
+    let store = Store::open(&dir).unwrap();
+    let topic = store.create_topic("a", TopicConfig::default().partitions(2)).unwrap();
+    for number in [2, u32::MAX] {
+        assert_eq!(topic.partition(number).unwrap_err().kind(), ErrorKind::UnknownPartition);
+    }
+    assert_eq!(store.topic("b").unwrap_err().kind(), ErrorKind::UnknownTopic);
+    store.close().unwrap();
 }
 
 /// A time before all time is no time.

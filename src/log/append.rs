@@ -16,7 +16,7 @@ use crate::record::stamp;
 use crate::record::{BatchHeader, Batches, Compression, DecompressionLimits, RecordBatch, TransactionResult};
 use crate::segment::ActiveSegment;
 use crate::sync::MutexGuard;
-use crate::types::{Offset, Timestamp, TimestampType};
+use crate::types::{LeaderEpoch, Offset, Timestamp, TimestampType};
 
 /// Appends smaller than this go through the map, if the topic does not sync each of them.
 const MAP_BELOW: usize = 4096;
@@ -138,7 +138,9 @@ impl Log {
     }
 
     fn check_follows(&self, writer: &mut MutexGuard<'_, Writer>, header: &BatchHeader) -> Result<()> {
-        let (offset, epoch) = (writer.marks.end, self.tail(writer)?.current_epoch());
+        // A leader may have batches from before there were epochs.
+        let latest = self.tail(writer)?.epochs.latest();
+        let (offset, epoch) = (writer.marks.end, latest.map_or(LeaderEpoch::NONE, |latest| latest.epoch));
         let expected = crate::segment::walk::Expected { offset, epoch, gaps: true };
         expected.check(0, header)
     }
