@@ -165,6 +165,26 @@ fn a_leader_stamps_its_epoch_and_a_follower_learns_it() {
     assert_eq!(file, "0\n2\n0 0\n7 1\n");
 }
 
+/// APP-04: what a leader appends has the epoch that was begun, whatever the batch says; and epochs only grow.
+#[test]
+fn a_leader_writes_in_the_epoch_that_was_begun_and_no_other() {
+    let dir = TestDir::new("begun");
+    let partition = open(&dir, &[]);
+    let log = partition.log();
+    for (offset, epoch) in [(0, 3), (1, 8)] {
+        log.begin_epoch(LeaderEpoch::new(epoch)).unwrap();
+        for older in [epoch, epoch - 1, -1] {
+            assert_eq!(log.begin_epoch(LeaderEpoch::new(older)).unwrap_err().kind(), ErrorKind::InvalidArgument);
+        }
+        partition.append(&stored(0, 5, &[("of another leader", 1)])).unwrap();
+        let fetched = partition.fetch(Offset::new(offset), riverbed::FetchLimit::bytes(1)).unwrap();
+        let batch = fetched.batches().next().unwrap();
+        assert_eq!((batch.base_offset().get(), batch.header().leader_epoch), (offset, LeaderEpoch::new(epoch)));
+        assert_eq!(log.epoch_at(Offset::new(offset)).unwrap(), Some(LeaderEpoch::new(epoch)));
+    }
+    partition.close().unwrap();
+}
+
 /// APP-23, APP-24.
 #[test]
 fn a_closed_handle_answers_closed_and_closes_again() {

@@ -131,6 +131,31 @@ fn a_roll_replaces_a_stale_empty_file() {
     partition.close().unwrap();
 }
 
+/// ROLL-13, ROLL-17: the active segment stays, and files that somebody else removed are not missed.
+#[test]
+fn all_segments_but_the_active_one_can_go() {
+    let dir = TestDir::new("all-but-active");
+    let partition = open(&dir, &[]);
+    for end in [3, 6, 9] {
+        fill(&partition, end);
+        partition.roll().unwrap();
+    }
+    fill(&partition, 12);
+    partition.sync().unwrap();
+    for gone in ["00000000000000000000.index", "00000000000000000003.log", "00000000000000000006.snapshot"] {
+        std::fs::remove_file(dir.join("orders-0").join(gone)).unwrap();
+    }
+    let deleted = partition.delete_records(..Offset::new(11)).unwrap();
+    assert_eq!((deleted.segments, deleted.log_start), (3, Offset::new(11)));
+    assert_eq!(bases(&partition), [9]);
+    partition.delete_records(..Offset::new(12)).unwrap();
+    assert_eq!(bases(&partition), [12], "wholly due, it is rolled first");
+    partition.delete_records(..Offset::new(12)).unwrap();
+    assert_eq!(bases(&partition), [12], "and an empty one stays");
+    fill(&partition, 13);
+    partition.close().unwrap();
+}
+
 /// ROLL-14, ROLL-15.
 #[test]
 fn offsets_too_far_from_the_base_start_a_segment() {

@@ -10,8 +10,8 @@ use riverbed::{
     AppendOrigin, BatchBuilder, Clock, EndMarker, ErrorKind, FetchLimit, Isolation, ManualClock, Offset, Partition,
     ProducerEpoch, ProducerId, Record, RecordBatch, Result, Sequence, Timestamp, TransactionResult,
 };
-use support::TestDir;
 use support::partition::{append, bases, open_at};
+use support::{TestDir, copy_dir};
 
 const SMALL: [(&str, &str); 1] = [("segment.bytes", "500")];
 
@@ -164,6 +164,98 @@ fn an_open_transaction_survives_reopening_and_goes_with_a_cut() {
     partition.close().unwrap();
 }
 
+/// XIX-07, XIX-08: it comes with the first aborted transaction, and goes with its segment.
+#[test]
+fn a_transaction_index_is_there_only_where_something_was_aborted() {
+    let dir = TestDir::new("index-files");
+    let partition = open(&dir);
+    for (id, result) in [(1, TransactionResult::Commit), (2, TransactionResult::Abort), (3, TransactionResult::Abort)] {
+        send(&partition, id, 0);
+        end(&partition, id, result).unwrap();
+        partition.roll().unwrap();
+        partition.sync().unwrap();
+    }
+    assert_eq!(bases(&partition), [0, 2, 4, 6]);
+    let exists = |base: u64| dir.join(format!("orders-0/{base:020}.txnindex")).exists();
+    assert_eq!([0, 2, 4, 6].map(exists), [false, true, true, false]);
+    partition.truncate(Offset::new(4)).unwrap();
+    assert_eq!([0, 2, 4].map(exists), [false, true, false]);
+    partition.delete_records(..Offset::new(4)).unwrap();
+    assert_eq!([0, 2, 4].map(exists), [false; 3]);
+    assert_eq!(send(&partition, 3, 0), 4);
+    assert_eq!(abort(&partition, 3), 5);
+    partition.close().unwrap();
+    assert!(exists(4));
+    let partition = open(&dir);
+    assert_eq!(aborted(&partition, 4), [(3, 4)]);
+    partition.close().unwrap();
+}
+
+/// REC-24: from the log files alone, as where nothing was synced.
+#[test]
+fn recovered_transaction_indexes_tell_the_same() {
+    let dir = TestDir::new("recovered-index");
+    let partition = open(&dir);
+    for round in 0..6 {
+        for id in 1..4 {
+            send(&partition, id, 2 * round);
+            append(&partition, "between", 900);
+            send(&partition, id, 2 * round + 1);
+        }
+        for (id, result) in
+            [(2, TransactionResult::Abort), (1, TransactionResult::Commit), (3, TransactionResult::Abort)]
+        {
+            end(&partition, id, result).unwrap();
+        }
+    }
+    let log_end = partition.offsets().1.end.get();
+    assert!(bases(&partition).len() > 6);
+    let expected: Vec<_> = (0..log_end).map(|offset| aborted(&partition, offset)).collect();
+    let copy = TestDir::scratch("recovered-index-copy");
+    copy_dir(&dir.join("orders-0"), &copy.join("orders-0"));
+    partition.close().unwrap();
+    for entry in std::fs::read_dir(copy.join("orders-0")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "log") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    let partition = open(&copy);
+    assert!(partition.recovery().rebuilt_indexes > 5, "{:?}", partition.recovery());
+    let told: Vec<_> = (0..log_end).map(|offset| aborted(&partition, offset)).collect();
+    assert_eq!(told, expected);
+    partition.close().unwrap();
+}
+
+/// REC-26: a leader's log is taken as it is, also where a coordinator's epoch goes back.
+#[test]
+fn coordinator_epochs_that_go_back_are_recovered() {
+    let dir = TestDir::new("epochs-go-back");
+    let partition = open(&dir);
+    for (offset, coordinator) in [(0, 9), (1, 4), (2, 5)] {
+        let marker = EndMarker {
+            result: TransactionResult::Commit,
+            producer_id: ProducerId::new(1),
+            producer_epoch: ProducerEpoch::new(0),
+            coordinator_epoch: coordinator,
+            timestamp: Timestamp::from_millis(950),
+        };
+        let mut bytes = marker.encode().unwrap();
+        bytes[..8].copy_from_slice(&u64::to_be_bytes(offset));
+        partition.log().append_as_follower(&bytes).unwrap();
+    }
+    let copy = TestDir::scratch("epochs-go-back-copy");
+    copy_dir(&dir.join("orders-0"), &copy.join("orders-0"));
+    partition.close().unwrap();
+    for dir in [&dir, &copy] {
+        let partition = open(dir);
+        assert_eq!((partition.offsets().1.end.get(), partition.recovery().cut_bytes), (3, 0));
+        assert!(end_as(&partition, 1, TransactionResult::Commit, 0, 4).is_err(), "the last one was 5");
+        assert_eq!(end_as(&partition, 1, TransactionResult::Commit, 0, 5).unwrap(), 3);
+        partition.close().unwrap();
+    }
+}
+
 /// TXN-07.
 #[test]
 fn the_last_stable_offset_is_never_below_the_log_start() {
@@ -183,7 +275,7 @@ fn the_last_stable_offset_is_never_below_the_log_start() {
     partition.close().unwrap();
 }
 
-/// TXN-04, TXN-08, TXN-09, TXN-10, TXN-11, REC-26.
+/// TXN-04, TXN-08, TXN-09, TXN-10, TXN-11.
 #[test]
 fn markers_of_zombies_are_refused_and_higher_epochs_fence() {
     let dir = TestDir::new("zombies");

@@ -5,10 +5,11 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use riverbed::{Clock, ErrorKind, FetchLimit, ManualClock, Offset, ReadUpTo, Timestamp};
 use support::TestDir;
-use support::partition::{bases, counted, fill, from_producer, open, open_at, range, stored, values};
+use support::partition::{append, bases, counted, fill, from_producer, open, open_at, range, stored, values};
 
 const SMALL: [(&str, &str); 2] = [("segment.bytes", "500"), ("index.interval.bytes", "100")];
 
@@ -95,6 +96,51 @@ fn producers_are_as_if_the_cut_part_had_never_been() {
     assert_eq!(gap.kind(), ErrorKind::OutOfOrderSequence);
     let next = partition.append(&from_producer(1, 0, 4, &[("x", 1)])).unwrap();
     assert_eq!((range(&next), next.duplicate), ((4, 4), false));
+    partition.close().unwrap();
+}
+
+/// TRU-04: what a follower does whose leader no longer has what would come next.
+#[test]
+fn a_log_starts_anew_where_it_is_told_to() {
+    let dir = TestDir::new("start-anew");
+    let partition = open(&dir, &SMALL);
+    for start in [100, 40, 40] {
+        fill(&partition, partition.offsets().1.end.get() + 20);
+        partition.log().reset_to(Offset::new(start)).unwrap();
+        let (log_start, marks) = partition.offsets();
+        let all = [log_start, marks.last_stable, marks.high, marks.durable, marks.end].map(Offset::get);
+        assert_eq!(all, [start; 5]);
+        assert_eq!(bases(&partition), [start]);
+        for offset in [start - 1, start + 1] {
+            let error = partition.fetch(Offset::new(offset), FetchLimit::bytes(100)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::OffsetOutOfRange);
+        }
+        partition.log().append_as_follower(&stored(start, 1, &[("x", 1)])).unwrap();
+    }
+    partition.close().unwrap();
+    let partition = open(&dir, &SMALL);
+    assert_eq!(partition.offsets().0.get(), 40);
+    assert_eq!(values(&partition, 40), [(40, "x".to_string())]);
+    partition.close().unwrap();
+}
+
+/// TRU-09: without times a segment's age is that of the clock, since the cut that emptied it.
+#[test]
+fn a_cut_to_nothing_starts_the_age_anew() {
+    let dir = TestDir::new("cut-age");
+    let hands = ManualClock::at(Timestamp::from_millis(1_000_000));
+    let clock: Arc<dyn Clock> = Arc::new(hands.clone());
+    let partition = open_at(&dir, &[("segment.ms", "1000")], &clock);
+    append(&partition, "v0", -1);
+    hands.advance(Duration::from_millis(900));
+    partition.truncate(Offset::ZERO).unwrap();
+    append(&partition, "v0", -1);
+    hands.advance(Duration::from_millis(900));
+    append(&partition, "v1", -1);
+    assert_eq!(bases(&partition), [0], "1800 ms since the log began, 900 since the cut");
+    hands.advance(Duration::from_millis(101));
+    append(&partition, "v2", -1);
+    assert_eq!(bases(&partition), [0, 2]);
     partition.close().unwrap();
 }
 
