@@ -1,6 +1,6 @@
 //! Opening what was closed, what was left open, and what was damaged.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_wrap, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::cast_possible_wrap, clippy::cast_possible_truncation, reason = "tests")]
 
 mod support;
 
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use riverbed::{ErrorKind, Partition, PartitionOptions, ReadUpTo, Timestamp};
 use support::TestDir;
 use support::copy_dir;
-use support::partition::{append, bases, config, counted, fill, from_producer, open, range, values};
+use support::partition::{append, bases, config, counted, fill, from_producer, open, range, stored, values};
 
 const SMALL: [(&str, &str); 2] = [("segment.bytes", "800"), ("index.interval.bytes", "200")];
 
@@ -141,7 +141,7 @@ fn epochs_and_topic_id_come_back() {
     let dir = TestDir::new("epochs-back");
     let partition = open(&dir, &[]);
     for (base, epoch) in [(0, 2), (1, 2), (2, 5)] {
-        partition.log().append_as_follower(&support::partition::stored(base, epoch, &[("x", 1)])).unwrap();
+        partition.log().append_as_follower(&stored(base, epoch, &[("x", 1)])).unwrap();
     }
     partition.close().unwrap();
     let file = dir.join("orders-0/leader-epoch-checkpoint");
@@ -182,7 +182,147 @@ fn producers_are_known_again_with_whole_damaged_and_no_snapshots() {
     }
 }
 
-/// REC-19, REC-20, REC-21.
+/// REC-20: no offset that was promised to survive is given out again.
+#[test]
+fn a_log_whose_segments_are_all_gone_goes_on_behind_them() {
+    let dir = TestDir::scratch("all-gone");
+    let partition = open(&dir, &SMALL);
+    fill(&partition, 40);
+    partition.close().unwrap();
+    for path in [files(&dir, "log"), files(&dir, "index"), files(&dir, "timeindex")].concat() {
+        std::fs::remove_file(path).unwrap();
+    }
+    for end in [43, 46] {
+        let partition = open(&dir, &SMALL);
+        assert_eq!(partition.recovery().damage.len(), usize::from(end == 43), "{:?}", partition.recovery());
+        assert_eq!(partition.offsets().0.get(), 40);
+        fill(&partition, end);
+        assert_eq!(values(&partition, 40), counted(40, end));
+        partition.close().unwrap();
+    }
+    for path in [files(&dir, "log"), files(&dir, "snapshot"), vec![dir.join("orders-0/log-checkpoint")]].concat() {
+        std::fs::remove_file(path).unwrap();
+    }
+    let partition = open(&dir, &SMALL);
+    fill(&partition, 3);
+    assert_eq!(values(&partition, 0), counted(0, 3), "nothing is known of it any more");
+    partition.close().unwrap();
+}
+
+/// REC-13: gaps that compaction left, in its own log and in a follower's, with nothing but the log files.
+#[test]
+fn gaps_are_recovered_in_a_compacted_log() {
+    let dir = TestDir::new("gaps-recovered");
+    let settings = [("cleanup.policy", "compact"), SMALL[0], SMALL[1]];
+    let partition = open(&dir, &settings);
+    let mut expected = Vec::new();
+    for n in 0..40 {
+        let (offset, value) = (n * 7 + n % 3, format!("v{n}"));
+        let records = [(value.as_str(), n as i64 * 10), ("same batch", 5)];
+        let records = &records[..1 + usize::from(n % 4 == 0)];
+        partition.log().append_as_follower(&stored(offset, 0, records)).unwrap();
+        let values = records.iter().zip(offset..).map(|((value, _), offset)| (offset, (*value).to_string()));
+        expected.extend(values);
+    }
+    let copy = killed(&partition, &dir, "gaps-killed");
+    partition.close().unwrap();
+    for path in [files(&copy, "index"), files(&copy, "timeindex"), files(&copy, "snapshot")].concat() {
+        std::fs::remove_file(path).unwrap();
+    }
+    std::fs::remove_file(copy.join("orders-0/log-checkpoint")).ok();
+    for dir in [&dir, &copy] {
+        let partition = open(dir, &settings);
+        assert_eq!(partition.recovery().cut_bytes, 0);
+        for (place, (offset, _)) in expected.iter().enumerate() {
+            assert_eq!(values(&partition, *offset), expected[place..]);
+        }
+        let found = partition.offset_for_time(Timestamp::from_millis(391), ReadUpTo::Written).unwrap();
+        assert_eq!(found, None);
+        partition.close().unwrap();
+    }
+}
+
+/// REC-14: old logs of Kafka's have segments whose offsets run too far from the base for an index entry. They are read
+/// as they stand, and closed behind the last entry that fits.
+#[test]
+fn a_segment_whose_offsets_run_too_far_from_its_base_is_read_as_it_is() {
+    let dir = TestDir::scratch("too-far");
+    let far = 1 << 31;
+    let expected = [(0, "near"), (far - 1, "last"), (far, "beyond"), (far + 9, "far")].map(|(n, v)| (n, v.to_string()));
+    let bytes = expected.iter().map(|(offset, value)| stored(*offset, 0, &[(value, *offset as i64)]));
+    let bytes = bytes.collect::<Vec<_>>().concat();
+    std::fs::create_dir(dir.join("orders-0")).unwrap();
+    std::fs::write(log_file(&dir, 0), &bytes).unwrap();
+    let settings = [("cleanup.policy", "compact"), ("index.interval.bytes", "1")];
+    for _ in 0..3 {
+        let partition = open(&dir, &settings);
+        assert_eq!(partition.recovery().cut_bytes, 0, "{:?}", partition.recovery());
+        let before: Vec<_> = values(&partition, 0).into_iter().take(4).collect();
+        assert_eq!(before, expected);
+        for (place, (offset, value)) in expected.iter().enumerate() {
+            assert_eq!(values(&partition, *offset)[0], (*offset, value.clone()), "place {place}");
+            let time = Timestamp::from_millis(*offset as i64);
+            let found = partition.offset_for_time(time, ReadUpTo::Written).unwrap().unwrap();
+            assert_eq!(found.offset.get(), *offset);
+        }
+        append(&partition, "more", 1);
+        assert_eq!(bases(&partition)[1], far + 10, "appends go on in another segment");
+        partition.close().unwrap();
+    }
+    assert_eq!(std::fs::read(log_file(&dir, 0)).unwrap(), bytes);
+}
+
+/// REC-32: what the file of epochs says beyond the log's ends.
+#[test]
+fn epochs_beyond_the_ends_of_the_log_are_cut_and_raised() {
+    let dir = TestDir::new("epochs-beyond");
+    let partition = open(&dir, &[]);
+    for (base, epoch) in [(0, 1), (1, 1), (2, 3), (3, 3)] {
+        partition.log().append_as_follower(&stored(base, epoch, &[("x", 1)])).unwrap();
+    }
+    partition.delete_records(..riverbed::Offset::new(1)).unwrap();
+    partition.close().unwrap();
+    let file = dir.join("orders-0/leader-epoch-checkpoint");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "0\n2\n1 1\n3 2\n");
+    std::fs::write(&file, "0\n5\n0 0\n1 0\n3 2\n8 4\n9 700\n").unwrap();
+    let partition = open(&dir, &[]);
+    let fetched_epoch =
+        |partition: &Partition, offset| partition.log().epoch_at(riverbed::Offset::new(offset)).unwrap();
+    assert_eq!(fetched_epoch(&partition, 1).unwrap().get(), 1);
+    append(&partition, "still of the third", 2);
+    assert_eq!(fetched_epoch(&partition, 4).unwrap().get(), 3);
+    partition.close().unwrap();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "0\n2\n1 1\n3 2\n");
+}
+
+/// REC-36: times out of order, and an interval that makes no entry in between.
+#[test]
+fn a_recovered_time_index_ends_with_the_greatest_time() {
+    let dir = TestDir::new("time-index-end");
+    let settings = [("segment.bytes", "800")];
+    let partition = open(&dir, &settings);
+    for n in 0..60_u64 {
+        append(&partition, &format!("v{n}"), 1_000 + (n * 37 % 60) as i64);
+    }
+    let bases = bases(&partition);
+    let copy = killed(&partition, &dir, "time-index-killed");
+    partition.close().unwrap();
+    for path in [files(&copy, "timeindex"), vec![copy.join("orders-0/log-checkpoint")]].concat() {
+        std::fs::remove_file(path).unwrap();
+    }
+    open(&copy, &settings).close().unwrap();
+    let ends = bases[1..].iter().copied().chain([60]);
+    for (base, end) in bases.iter().zip(ends) {
+        let (time, offset) = (*base..end).map(|n| (1_000 + n * 37 % 60, n)).max().unwrap();
+        let expected = [&time.to_be_bytes()[..], &((offset - base) as u32).to_be_bytes()].concat();
+        for dir in [&dir, &copy] {
+            let index = std::fs::read(dir.join(format!("orders-0/{base:020}.timeindex"))).unwrap();
+            assert!(index.ends_with(&expected), "segment {base}: {index:?}");
+        }
+    }
+}
+
+/// REC-19, REC-21.
 #[test]
 fn an_empty_directory_and_an_empty_segment_are_logs() {
     let dir = TestDir::new("empty");

@@ -158,14 +158,19 @@ impl IndexWriter {
         self.raise_max(TimeEntry { timestamp: max_timestamp, offset: last_offset });
         if self.bytes_since_entry > u64::from(self.settings.interval) {
             self.push_offset(OffsetEntry { offset: last_offset, position });
-            self.push_max_timestamp();
+            if self.max.is_some_and(|max| max.offset < self.furthest()) {
+                self.push_max_timestamp();
+            }
             self.bytes_since_entry = 0;
         }
         self.bytes_since_entry += size;
     }
 
-    /// Adds the last time entry, with the segment's largest timestamp: when the segment is sealed or closed.
+    /// Adds the last time entry, with the segment's largest timestamp: when the segment is sealed or closed. Where it lies
+    /// too far from the base for an entry, the furthest offset that has one stands for it: a search from there finds it.
     pub(crate) fn seal(&mut self) {
+        let furthest = self.furthest();
+        self.max = self.max.map(|max| TimeEntry { offset: max.offset.min(furthest), ..max });
         self.push_max_timestamp();
     }
 
@@ -180,6 +185,11 @@ impl IndexWriter {
     pub(crate) fn is_full(&self) -> bool {
         let max_bytes = usize::try_from(self.settings.max_bytes).unwrap_or(usize::MAX);
         self.offset_count >= max_bytes / OFFSET_ENTRY_LEN || self.time_count + 1 >= max_bytes / TIME_ENTRY_LEN
+    }
+
+    /// The last offset that an entry can have.
+    fn furthest(&self) -> Offset {
+        self.index.offset(i32::MAX.cast_unsigned()).unwrap_or(Offset::MAX)
     }
 
     fn raise_max(&mut self, seen: TimeEntry) {
@@ -306,11 +316,14 @@ mod tests {
     #[test]
     fn an_offset_too_far_from_the_base_gets_no_entry() {
         let mut writer = IndexWriter::new(BASE, settings(0));
-        for (place, offset) in [(0_u32, 100), (10, 101), (20, 100 + (1 << 31)), (30, 99)] {
-            let time = Timestamp::from_millis(i64::from(place));
-            writer.on_append(Offset::new(offset), Position::new(place.into()).unwrap(), 10, time);
+        for (place, offset, time) in [(0, 100, 0), (10, 101, 10), (20, 100 + (1 << 31), 30), (30, 99, 20)] {
+            let time = Timestamp::from_millis(time);
+            writer.on_append(Offset::new(offset), Position::new(place).unwrap(), 10, time);
         }
         assert_eq!(entries(&writer), (vec![(101, 10)], vec![(10, 101)]));
+        writer.seal();
+        let furthest = 99 + (1 << 31);
+        assert_eq!(entries(&writer), (vec![(101, 10)], vec![(10, 101), (30, furthest)]), "the last time is kept");
     }
 
     #[test]
