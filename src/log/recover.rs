@@ -323,8 +323,10 @@ impl<'a, 'o> Recovering<'a, 'o> {
         Ok(self.found)
     }
 
-    /// Nothing that is left lies behind the log start: as if the log had been emptied up to it.
+    /// Nothing that is left lies behind the log start: as if the log had been emptied up to it. What the records said of
+    /// producers and transactions is forgotten with them.
     fn start_over(&mut self, log_start: Offset) {
+        self.replay = Replay { epochs_dirty: true, ..Replay::empty(log_start) };
         self.found.segments.clear();
         self.walked.clear();
         self.found.log_end = log_start;

@@ -182,5 +182,7 @@ fn read_committed_ends_at_the_last_stable_offset() {
 }
 
 mod damage;
+mod failures;
 mod full_disk;
+mod recovery;
 mod transactions;

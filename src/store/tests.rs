@@ -218,6 +218,45 @@ fn a_store_on_a_full_disk_opens_is_read_and_frees_space() {
     }
 }
 
+/// REC-02: the mark goes before anything is opened, so that whatever an opening that failed has done is not taken for
+/// clean by the next one.
+#[test]
+fn an_opening_that_failed_leaves_no_clean_mark() {
+    let mut call = 0;
+    loop {
+        let disk = SimDisk::new();
+        let store = open(&disk);
+        append(&store.create_topic("a", TopicConfig::default()).unwrap().partition(0).unwrap(), "kept");
+        store.close().unwrap();
+        let marked = || !clean_mark::CleanMark::read(disk.root().as_ref()).unwrap().ends.is_empty();
+        assert!(marked());
+        disk.fail(Fault::next_of_any_kind(Failure::Device).after(call).times(u64::MAX));
+        let writes =
+            || [Call::Append, Call::Unlink, Call::Rename].map(|call| disk.calls(Some(call))).iter().sum::<u64>();
+        let before = writes();
+        let opened = try_open(&disk);
+        let has_opened = opened.as_ref().is_ok_and(|store| store.topic("a").unwrap().partition(0).is_ok());
+        let wrote = writes() - before;
+        disk.pause_faults(true);
+        assert!(!(has_opened && marked()), "an opening that worked leaves none either");
+        disk.pause_faults(false);
+        drop(opened);
+        disk.heal();
+        // Kafka's mark goes, and ours is written beside the old one and renamed: up to there nothing has changed.
+        assert!(!marked() || wrote <= 3, "call {call}: {wrote} writes behind a clean mark");
+        let store = open(&disk);
+        let partition = store.topic("a").unwrap().partition(0).unwrap();
+        assert_eq!(partition.offsets().1.end, Offset::new(1), "call {call}");
+        append(&partition, "more");
+        store.close().unwrap();
+        if has_opened {
+            break;
+        }
+        call += 1;
+    }
+    assert!(call > 5, "an opening made {call} calls");
+}
+
 /// A future's waiter heard nothing of a failed sync, or heard only that an earlier one had failed.
 #[test]
 fn a_failed_background_sync_wakes_who_awaits_it() {

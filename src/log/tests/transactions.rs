@@ -1,6 +1,7 @@
 //! What is known of transactions and producers goes with the records that say so.
 
 use super::*;
+use crate::io::sim::{Call, Failure, Fault};
 use crate::record::{EndMarker, TransactionResult};
 use crate::segment::file_name::{FileKind, file_name};
 use crate::types::{ProducerEpoch, ProducerId, Sequence};
@@ -8,12 +9,30 @@ use crate::types::{ProducerEpoch, ProducerId, Sequence};
 const PRODUCER: ProducerId = ProducerId::new(7);
 const EPOCH: ProducerEpoch = ProducerEpoch::new(0);
 
-fn append_of(log: &Log, sequence: i32) {
+/// A record of producer 7's transaction.
+pub(super) fn record(sequence: i32) -> RecordBatch<Vec<u8>> {
     let mut builder = BatchBuilder::new();
     builder.producer(PRODUCER, EPOCH, Sequence::new(sequence)).transactional(true);
     let time = Timestamp::from_millis(1_000_000);
     builder.push(&Record::new().value("in a transaction").timestamp(time), time).unwrap();
-    log.append(&RecordBatch::parse(builder.finish().unwrap().unwrap()).unwrap(), AppendOrigin::Client).unwrap();
+    RecordBatch::parse(builder.finish().unwrap().unwrap().to_vec()).unwrap()
+}
+
+/// The same with sequence 0, as a leader stored it at `offset`.
+pub(super) fn stored(offset: u64) -> Vec<u8> {
+    let mut bytes = record(0).bytes().to_vec();
+    bytes[..8].copy_from_slice(&offset.to_be_bytes());
+    bytes[12..16].fill(0);
+    bytes
+}
+
+/// Begins producer 7's transaction at the log end.
+pub(super) fn begin_one(log: &Log) {
+    append_of(log, 0);
+}
+
+fn append_of(log: &Log, sequence: i32) {
+    log.append(&record(sequence), AppendOrigin::Client).unwrap();
 }
 
 fn end(log: &Log, result: TransactionResult) {
@@ -81,4 +100,42 @@ fn a_snapshot_that_waits_to_be_written_does_not_outlive_a_cut() {
     let names = disk.root().subdirectory("a-0").unwrap().list().unwrap();
     let snapshot = file_name(Offset::new(3), FileKind::Snapshot);
     assert!(names.iter().all(|entry| entry.name != snapshot), "{names:?}");
+}
+
+/// IDM-13: what was checked and could not be written has changed nothing.
+#[test]
+fn a_batch_for_which_there_was_no_room_can_come_again() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..3);
+    log.roll().unwrap();
+    disk.fail(Fault::next(Call::Reserve, Failure::Full).on(".log"));
+    assert_eq!(log.append(&record(0), AppendOrigin::Client).unwrap_err().kind(), ErrorKind::StorageFull);
+    assert_eq!(log.last_stable_offset(), Offset::new(3), "no transaction has begun");
+    let appended = log.append(&record(0), AppendOrigin::Client).unwrap();
+    assert_eq!((*appended.offsets.start(), appended.duplicate), (Offset::new(3), false));
+    assert_eq!(log.last_stable_offset(), Offset::new(3));
+}
+
+/// TXN-13: the marker is written, and what cannot be told to readers is not stable. The next opening makes it good.
+#[test]
+fn an_abort_whose_index_cannot_be_written_is_not_stable() {
+    let disk = SimDisk::new();
+    let directory = || disk.root().create_subdirectory("a-0").unwrap();
+    let mut durable = options(UNCLEAN, 1000);
+    let mut config = LogConfig::clone(&durable.config);
+    config.set("high.watermark", "durable").unwrap();
+    durable.config = Arc::new(config);
+    let log = Log::open(directory(), &durable).unwrap();
+    abort_one(&log);
+    log.roll().unwrap();
+    disk.fail(Fault::next(Call::Create, Failure::Device).on(".txnindex.tmp"));
+    assert_eq!(log.sync().unwrap_err().kind(), ErrorKind::Io);
+    let (_, marks) = log.offsets();
+    assert_eq!((marks.end, marks.last_stable), (Offset::new(2), Offset::ZERO));
+    assert_eq!(log.sync().unwrap_err().kind(), ErrorKind::PreviousFailure);
+    log.shut();
+    let log = Log::open(directory(), &durable).unwrap();
+    log.sync().unwrap();
+    assert_eq!((log.last_stable_offset(), aborted(&log)), (Offset::new(2), vec![7]));
 }

@@ -1,0 +1,126 @@
+//! After a call that failed: nothing more is promised than what was done, and what was not touched works on.
+
+use super::*;
+use crate::io::sim::{Call, Failure, Fault};
+use crate::log::checkpoint::Checkpoint;
+
+fn device(call: Call, name: &str) -> Fault {
+    Fault::next(call, Failure::Device).on(name)
+}
+
+/// The recovery point on disk.
+fn recovery_point(disk: &SimDisk) -> u64 {
+    let directory = disk.root().subdirectory("a-0").unwrap();
+    Checkpoint::read(directory.as_ref()).unwrap().unwrap_or_default().recovery_point.offset.get()
+}
+
+/// APP-16.
+#[test]
+fn after_a_failed_write_or_sync_reads_go_on_and_nothing_is_written() {
+    for call in [Call::Append, Call::Sync] {
+        let disk = SimDisk::new();
+        let log = open(&disk, UNCLEAN);
+        fill(&log, 0..20);
+        log.sync().unwrap();
+        fill(&log, 20..21);
+        disk.fail(device(call, ".log"));
+        let failed = match call {
+            Call::Append => log.append(&batch(&["lost"]), AppendOrigin::Client).map(drop),
+            _ => log.sync().map(drop),
+        };
+        assert_eq!(failed.unwrap_err().kind(), ErrorKind::Io);
+        let refused: [(&str, Result<()>); 6] = [
+            ("append", log.append(&batch(&["x"]), AppendOrigin::Client).map(drop)),
+            ("follow", log.append_as_follower(&transactions::stored(21)).map(drop)),
+            ("sync", log.sync().map(drop)),
+            ("roll", log.roll().map(drop)),
+            ("truncate", log.truncate(Offset::new(3)).map(drop)),
+            ("delete", log.delete_records(..Offset::new(3)).map(drop)),
+        ];
+        for (what, answer) in refused {
+            assert_eq!(answer.unwrap_err().kind(), ErrorKind::PreviousFailure, "{what} after {call:?}");
+        }
+        assert_eq!(values(&log, ReadUpTo::Written), numbered(0..21));
+        assert_eq!(log.end(ReadUpTo::Durable), Offset::new(20));
+        assert!(log.offset_for_time(Timestamp::from_millis(0), ReadUpTo::Written).unwrap().is_some());
+        assert_eq!(log.close().unwrap_err().kind(), ErrorKind::PreviousFailure);
+        let log = open(&disk, UNCLEAN);
+        let end = log.end(ReadUpTo::Written).get();
+        assert!((20..=21).contains(&end), "{end} after {call:?}");
+        fill(&log, end..end + 1);
+        assert_eq!(values(&log, ReadUpTo::Written), numbered(0..end + 1));
+    }
+}
+
+/// DUR-04: the recovery point stays where it was, and so does the durable mark, as the sync is not known to be whole.
+#[test]
+fn a_snapshot_that_cannot_be_written_moves_no_recovery_point() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..3);
+    log.sync().unwrap();
+    let before = recovery_point(&disk);
+    log.roll().unwrap();
+    fill(&log, 3..5);
+    disk.fail(device(Call::Create, ".snapshot.tmp"));
+    assert_eq!(log.sync().unwrap_err().kind(), ErrorKind::Io);
+    assert_eq!((recovery_point(&disk), log.end(ReadUpTo::Durable)), (before, Offset::new(3)));
+    log.shut();
+    let log = open(&disk, UNCLEAN);
+    assert_eq!(values(&log, ReadUpTo::Written), numbered(0..5));
+}
+
+/// DUR-06: whatever of a sync fails, the recovery point covers only what was synced.
+#[test]
+fn the_recovery_point_follows_the_data() {
+    let mut call = 0;
+    loop {
+        let disk = SimDisk::new();
+        let log = open(&disk, UNCLEAN);
+        fill(&log, 0..3);
+        log.sync().unwrap();
+        let before = recovery_point(&disk);
+        log.roll().unwrap();
+        fill(&log, 3..5);
+        disk.fail(Fault::next_of_any_kind(Failure::Device).after(call).times(u64::MAX));
+        let synced = log.sync();
+        disk.heal();
+        let after = recovery_point(&disk);
+        if synced.is_ok() {
+            assert_eq!(after, 5);
+            break;
+        }
+        assert!(after == before || log.end(ReadUpTo::Durable) == Offset::new(5), "call {call}: {after}");
+        call += 1;
+    }
+    assert!(call > 8, "a sync made {call} calls");
+}
+
+/// DUR-05.
+#[test]
+fn a_sync_of_a_directory_that_is_gone_is_an_error() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..3);
+    log.roll().unwrap();
+    disk.fail(Fault::next_of_any_kind(Failure::Device).on("a-0").times(u64::MAX));
+    assert_eq!(log.sync().unwrap_err().kind(), ErrorKind::Io);
+    assert_eq!(log.end(ReadUpTo::Durable), Offset::ZERO);
+}
+
+/// ROLL-09.
+#[test]
+fn a_roll_below_the_log_end_is_refused() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..3);
+    let mut writer = log.lock_writer().unwrap();
+    for base in [0, 2] {
+        let error = log.roll_writer(&mut writer, Offset::new(base)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    }
+    drop(writer);
+    assert_eq!(log.segments().len(), 1);
+    fill(&log, 3..5);
+    assert_eq!(values(&log, ReadUpTo::Written), numbered(0..5));
+}

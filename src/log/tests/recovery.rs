@@ -1,0 +1,139 @@
+//! What recovery looks at, what it keeps, and what it starts anew.
+
+use super::*;
+use crate::io::Directory;
+use crate::io::sim::Call;
+use crate::segment::file_name::{FileKind, Suffix, file_name, parse_file_name};
+
+fn directory(disk: &SimDisk) -> Arc<dyn Directory> {
+    disk.root().subdirectory("a-0").unwrap()
+}
+
+fn names(disk: &SimDisk, wanted: FileKind) -> Vec<u64> {
+    let entries = directory(disk).list().unwrap();
+    let parsed = entries.iter().filter_map(|entry| parse_file_name(&entry.name));
+    let mut offsets: Vec<u64> = parsed
+        .filter(|(_, kind, suffix)| *kind == wanted && *suffix == Suffix::None)
+        .map(|(o, _, _)| o.get())
+        .collect();
+    offsets.sort_unstable();
+    offsets
+}
+
+fn log_path(disk: &SimDisk, base: u64) -> std::path::PathBuf {
+    directory(disk).path().join(file_name(Offset::new(base), FileKind::Log))
+}
+
+/// REC-03: segments wholly below the recovery point are not looked at, so that damage in them is found by who reads it.
+#[test]
+fn only_what_lies_above_the_recovery_point_is_recovered() {
+    for synced in [0, 10, 25, 50] {
+        let disk = SimDisk::new();
+        let log = open(&disk, UNCLEAN);
+        fill(&log, 0..synced);
+        log.sync().unwrap();
+        let trusted = if synced == 0 { 0 } else { log.segments().len() - 1 };
+        fill(&log, synced..51);
+        let segments = log.segments().len();
+        log.shut();
+        if trusted > 0 {
+            disk.flip_bit(&log_path(&disk, 0), 65, 0).unwrap();
+        }
+        let log = open(&disk, UNCLEAN);
+        let recovery = log.recovery();
+        assert_eq!(recovery.rebuilt_indexes, (segments - 1 - trusted) as u64, "{synced} synced");
+        assert_eq!((recovery.damage.len(), recovery.cut_bytes), (0, 0), "{synced} synced");
+        assert_eq!(log.end(ReadUpTo::Written), Offset::new(51));
+        let first = log.read(Offset::ZERO, FetchLimit::bytes(1)).map_err(|error| error.kind());
+        assert_eq!(first.is_err(), trusted > 0, "{synced} synced");
+    }
+}
+
+/// REC-12: what is cut takes with it only the snapshots that tell of it.
+#[test]
+fn snapshots_that_fit_survive_a_cut() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    transactions::abort_one(&log);
+    fill(&log, 2..40);
+    log.sync().unwrap();
+    fill(&log, 40..42);
+    let bases: Vec<u64> = log.segments().iter().map(|segment| segment.base_offset().get()).collect();
+    let before = names(&disk, FileKind::Snapshot);
+    assert_eq!(before, bases[1..]);
+    log.shut();
+    let last = *bases.last().unwrap();
+    let len = directory(&disk)
+        .list()
+        .unwrap()
+        .iter()
+        .find(|e| e.name == file_name(Offset::new(last), FileKind::Log))
+        .unwrap()
+        .len;
+    assert!(len > 0);
+    disk.flip_bit(&log_path(&disk, last), 65, 0).unwrap();
+    let log = Log::open(directory(&disk), &options(LastClose::Unclean { same_power: false }, 1000)).unwrap();
+    drop(log);
+    assert!(before.iter().all(|offset| names(&disk, FileKind::Snapshot).contains(offset)));
+}
+
+/// REC-18: where Kafka's checkpoint says that the log starts above its last record. What the lost records said of
+/// producers and transactions is forgotten with them: a transaction that was open in them held readers back for good.
+#[test]
+fn a_log_that_ends_below_its_start_starts_over_there() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    transactions::begin_one(&log);
+    fill(&log, 1..20);
+    log.shut();
+    directory(&disk).unlink(crate::log::checkpoint::FILE).unwrap();
+    let kafkas = LastClose::Kafka {
+        clean: false,
+        recovery_point: Offset::ZERO,
+        log_start: Some(Offset::new(30)),
+        high_watermark: None,
+    };
+    let log = open(&disk, kafkas);
+    let (start, marks) = log.offsets();
+    assert_eq!((start, marks), (Offset::new(30), Marks::at(Offset::new(30))));
+    fill(&log, 30..33);
+    assert_eq!(log.last_stable_offset(), Offset::new(33));
+    transactions::begin_one(&log);
+    assert_eq!(values(&log, ReadUpTo::Written)[..3], numbered(30..33));
+    assert_eq!(log.epoch_at(Offset::new(29)).unwrap(), None);
+    assert_eq!(names(&disk, FileKind::Log), [30]);
+    let ends = log.close().unwrap().unwrap();
+    let log = open(&disk, LastClose::Clean(ends));
+    assert_eq!(log.log_start(), Offset::new(30));
+}
+
+/// REC-27, REC-28: an opening behind a clean mark reads neither batches nor snapshots, whether there are any or not; the
+/// first append does, once.
+#[test]
+fn what_appending_needs_is_loaded_by_the_first_append_and_only_once() {
+    for has_snapshots in [true, false] {
+        let disk = SimDisk::new();
+        let log = open(&disk, UNCLEAN);
+        transactions::begin_one(&log);
+        fill(&log, 1..40);
+        let ends = log.close().unwrap().unwrap();
+        if !has_snapshots {
+            for offset in names(&disk, FileKind::Snapshot) {
+                directory(&disk).unlink(&file_name(Offset::new(offset), FileKind::Snapshot)).unwrap();
+            }
+        }
+        let calls = || disk.calls(Some(Call::Open)) + disk.calls(Some(Call::Read));
+        let before = calls();
+        let log = open(&disk, LastClose::Clean(ends));
+        assert_eq!(calls() - before, 1, "the checkpoint");
+        assert_eq!(log.last_stable_offset(), Offset::ZERO, "a transaction is open");
+        let repeat = log.append(&transactions::record(0), AppendOrigin::Client).unwrap();
+        assert!(repeat.duplicate, "with snapshots: {has_snapshots}");
+        let loaded = calls();
+        assert!(loaded - before > 1);
+        log.append(&transactions::record(1), AppendOrigin::Client).unwrap();
+        let active = calls();
+        log.append(&transactions::record(2), AppendOrigin::Client).unwrap();
+        assert_eq!(calls(), active, "all is there");
+    }
+}
