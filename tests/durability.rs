@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use riverbed::{Acks, ErrorKind, Offset, ReadUpTo};
+use riverbed::{Acks, ErrorKind, Offset, ReadUpTo, Store, TopicConfig};
 use support::TestDir;
 use support::partition::{batch, counted, fill, open, range, values};
 
@@ -28,6 +28,37 @@ fn a_sync_makes_durable_all_that_is_written_and_never_goes_back() {
     partition.roll().unwrap();
     assert_eq!(partition.sync().unwrap().get(), 21, "an empty segment needs no sync");
     partition.close().unwrap();
+}
+
+/// DUR-04: in the background where there is one, or else at once.
+#[test]
+fn a_roll_syncs_what_it_sealed() {
+    let dir = TestDir::new("roll-syncs");
+    let partition = open(&dir, &[]);
+    fill(&partition, 3);
+    assert_eq!(partition.log().end(ReadUpTo::Durable), Offset::ZERO);
+    partition.roll().unwrap();
+    assert_eq!(partition.log().end(ReadUpTo::Durable), Offset::new(3));
+    partition.close().unwrap();
+    let store = Store::open(dir.join("store")).unwrap();
+    let partition = store.create_topic("a", TopicConfig::default()).unwrap().partition(0).unwrap();
+    fill(&partition, 3);
+    partition.roll().unwrap();
+    partition.wait_readable(Offset::new(2), ReadUpTo::Durable, Duration::from_secs(20)).unwrap();
+    store.close().unwrap();
+}
+
+/// DUR-05.
+#[test]
+fn a_sync_of_a_directory_that_vanished_is_an_error() {
+    let dir = TestDir::scratch("vanished");
+    let partition = open(&dir, &[]);
+    fill(&partition, 3);
+    std::fs::remove_dir_all(dir.join("orders-0")).unwrap();
+    let error = partition.sync().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    assert_eq!(partition.append(&batch(&[("x", 1)])).unwrap_err().kind(), ErrorKind::PreviousFailure);
+    assert!(partition.close().is_err());
 }
 
 /// DUR-01: by the topic's policy, or asked for with the append.
