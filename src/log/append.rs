@@ -149,11 +149,13 @@ impl Log {
     fn append_one(&self, writer: &mut MutexGuard<'_, Writer>, incoming: &Incoming<'_>) -> Result<Appended> {
         let header = incoming.header;
         check_range(header)?;
+        let now = self.clock.now();
         let tail = self.tail(writer)?;
+        tail.expire_producers(now);
         if let Check::Duplicate(duplicate) = tail.producers.check(header, incoming.marker, incoming.origin)? {
             return Ok(self.duplicate(duplicate));
         }
-        self.roll_if_due(writer, header)?;
+        self.roll_if_due(writer, header, now)?;
         if incoming.marker.is_some() {
             // Behind the write nothing may fail: the batch would be there and not be counted.
             self.active(writer)?.segment().aborted()?;
@@ -213,7 +215,7 @@ impl Log {
         }
     }
 
-    fn roll_if_due(&self, writer: &mut MutexGuard<'_, Writer>, header: &BatchHeader) -> Result<()> {
+    fn roll_if_due(&self, writer: &mut MutexGuard<'_, Writer>, header: &BatchHeader, now: Timestamp) -> Result<()> {
         let (segment_bytes, segment_ms) = (writer.config.segment_bytes, writer.config.effective_segment_ms());
         let active = self.active(writer)?;
         let arrival = Arrival {
@@ -225,7 +227,7 @@ impl Log {
             segment_bytes: u64::from(segment_bytes).min(active.capacity()),
             segment_ms: segment_ms.saturating_sub(active.jitter()),
         };
-        if should_roll(&age_of(active), &arrival, &limits, self.clock.now()).is_some() {
+        if should_roll(&age_of(active), &arrival, &limits, now).is_some() {
             self.roll_writer(writer, header.base_offset)?;
         }
         Ok(())

@@ -5,14 +5,17 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::epoch_cache::LeaderEpochCache;
 use crate::log::producer_state::ProducerState;
-use crate::log::replay::Replay;
+use crate::log::replay::{PRODUCER_EXPIRATION_MS, Replay};
 use crate::log::{Log, LogConfig, Writer, durability, producer_snapshot};
 use crate::segment::file_name::{FileKind, Suffix, parse_file_name};
 use crate::segment::indexes::Indexes;
 use crate::segment::memory_index::IndexSettings;
 use crate::segment::{ActiveSegment, NewSegment, Segment};
 use crate::sync::{Arc, MutexGuard, Ordering};
-use crate::types::{LeaderEpoch, Offset};
+use crate::types::{LeaderEpoch, Offset, Timestamp};
+
+/// `producer.id.expiration.check.interval.ms`.
+const EXPIRATION_CHECK_MS: i64 = 600_000;
 
 /// The writer's state, once loaded.
 #[derive(Debug)]
@@ -20,13 +23,26 @@ pub(super) struct Tail {
     pub(super) producers: ProducerState,
     pub(super) epochs: LeaderEpochCache,
     epochs_dirty: bool,
+    /// When producers were last looked through for silent ones.
+    expired_at: Timestamp,
     /// The last segment, once something was written to it.
     pub(super) active: Option<ActiveSegment>,
 }
 
 impl Tail {
     pub(super) fn new(replay: Replay, active: Option<ActiveSegment>) -> Self {
-        Self { producers: replay.producers, epochs: replay.epochs, epochs_dirty: replay.epochs_dirty, active }
+        let Replay { producers, epochs, epochs_dirty, .. } = replay;
+        Self { producers, epochs, epochs_dirty, expired_at: Timestamp::NONE, active }
+    }
+
+    /// Forgets producers of whom nothing came for a day, if it is time to look for them.
+    pub(super) fn expire_producers(&mut self, now: Timestamp) {
+        // The clock may have been set back.
+        let since = now.millis().saturating_sub(self.expired_at.millis()).saturating_abs();
+        if since >= EXPIRATION_CHECK_MS {
+            self.producers.expire(now, PRODUCER_EXPIRATION_MS);
+            self.expired_at = now;
+        }
     }
 
     /// The epoch that the next batch of this leader carries: the last one in the log, or else 0.
