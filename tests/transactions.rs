@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use riverbed::{
     AppendOrigin, BatchBuilder, Clock, EndMarker, ErrorKind, FetchLimit, Isolation, ManualClock, Offset, Partition,
-    ProducerEpoch, ProducerId, Record, RecordBatch, Result, Sequence, Timestamp, TransactionResult,
+    ProducerEpoch, ProducerId, Record, RecordBatch, Result, Sequence, Store, StoreConfig, Timestamp, TopicConfig,
+    TransactionResult,
 };
 use support::partition::{append, bases, open_at};
 use support::{TestDir, copy_dir};
@@ -297,5 +298,75 @@ fn markers_of_zombies_are_refused_and_higher_epochs_fence() {
     partition.close().unwrap();
     let partition = open(&dir);
     assert!(end_as(&partition, 1, TransactionResult::Commit, 3, 4).is_err(), "also after reopening");
+    partition.close().unwrap();
+}
+
+const MINUTE: i64 = 60_000;
+
+/// TXN-20, TRU-11, IDM-18, IDM-19: in a store, which counts, and reopened, where nothing is loaded for the count.
+#[test]
+fn late_transactions_and_producers_are_counted() {
+    let dir = TestDir::new("late");
+    let hands = ManualClock::at(Timestamp::from_millis(1_000));
+    let open = || StoreConfig::default().clock(Arc::new(hands.clone())).open(&dir).unwrap();
+    let first = |store: &Store| store.topic("a").unwrap().partition(0).unwrap();
+    let counts = |store: &Store| {
+        let stats = &store.stats().unwrap().partitions[0];
+        (stats.producers, stats.late_transactions)
+    };
+    let store = open();
+    store.create_topic("a", TopicConfig::default()).unwrap();
+    assert_eq!(counts(&store), (Some(0), 0));
+    let partition = first(&store);
+    partition.append(&support::partition::from_producer(3, 4, 0, &[("v0", 900), ("v1", 900)])).unwrap();
+    send(&partition, 1, 0);
+    hands.set(Timestamp::from_millis(900 + 20 * MINUTE));
+    assert_eq!(counts(&store), (Some(2), 0));
+    hands.set(Timestamp::from_millis(901 + 20 * MINUTE));
+    assert_eq!(counts(&store), (Some(2), 1));
+    store.close().unwrap();
+    let store = open();
+    assert_eq!(counts(&store), (Some(2), 1), "reopened");
+    let partition = first(&store);
+    let known: Vec<_> = partition.log().producers().unwrap();
+    let facts = known.iter().map(|one| (one.id.get(), one.epoch.get(), one.last_sequence.get(), one.transaction_start));
+    assert_eq!(facts.collect::<Vec<_>>(), [(1, 0, 0, Some(Offset::new(2))), (3, 4, 1, None)]);
+    assert_eq!((known[1].last_timestamp.millis(), known[1].coordinator_epoch), (900, None));
+    send(&partition, 2, 0);
+    assert_eq!(counts(&store), (Some(3), 2));
+    partition.truncate(Offset::new(3)).unwrap();
+    assert_eq!(counts(&store), (Some(2), 1), "behind a cut that took one of them");
+    abort(&partition, 1);
+    assert_eq!(counts(&store), (Some(2), 0));
+    partition.truncate(Offset::new(3)).unwrap();
+    assert_eq!(counts(&store), (Some(2), 1), "behind a cut that took its end");
+    partition.truncate(Offset::ZERO).unwrap();
+    assert_eq!(counts(&store), (Some(0), 0));
+    store.close().unwrap();
+    let store = open();
+    assert_eq!(counts(&store), (None, 0), "nobody needs to know");
+    store.close().unwrap();
+}
+
+/// IDM-17: producers were forgotten at opening alone, so that a log that stayed open remembered all that ever wrote.
+#[test]
+fn silent_producers_are_forgotten_while_the_log_is_open() {
+    let dir = TestDir::new("forgotten");
+    let hands = ManualClock::at(Timestamp::from_millis(1_000));
+    let clock: Arc<dyn Clock> = Arc::new(hands.clone());
+    let partition = open_at(&dir, &[], &clock);
+    let ordinary = |id, sequence, time| support::partition::from_producer(id, 0, sequence, &[("x", time)]);
+    partition.append(&ordinary(1, 0, 900)).unwrap();
+    send(&partition, 2, 0);
+    let known = || partition.log().producers().unwrap().iter().map(|one| one.id.get()).collect::<Vec<_>>();
+    for (now, expected) in [(24 * 60 * MINUTE, [1, 2, 3].as_slice()), (24 * 60 * MINUTE + 10 * MINUTE, &[2, 3])] {
+        hands.set(Timestamp::from_millis(900 + now - 1));
+        let sequence = i32::from(expected.len() == 2);
+        partition.append(&ordinary(3, sequence, 900 + now - 1)).unwrap();
+        assert_eq!(known(), expected, "after {now} ms");
+    }
+    partition.append(&ordinary(1, 77, 900 + 24 * 60 * MINUTE)).unwrap();
+    let gap = partition.append(&ordinary(3, 9, 900 + 24 * 60 * MINUTE)).unwrap_err();
+    assert_eq!(gap.kind(), ErrorKind::OutOfOrderSequence, "who is known is still checked");
     partition.close().unwrap();
 }

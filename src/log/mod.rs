@@ -16,6 +16,7 @@ mod producer_check;
 mod producer_entry;
 mod producer_snapshot;
 pub(crate) mod producer_state;
+mod producers;
 mod read;
 mod recover;
 mod refresh;
@@ -35,6 +36,7 @@ pub use config::{CleanupPolicy, FlushPolicy, HighWatermark, LogConfig, TopicComp
 pub use delete::DeletedRecords;
 pub use open::{CutReason, Recovery};
 pub(crate) use open::{LastClose, LogOptions, OpenMode};
+pub use producers::ProducerInfo;
 pub use read::{FetchLimit, Fetched, OffsetTimestamp};
 pub(crate) use validate::single_batch;
 pub use watermarks::Marks;

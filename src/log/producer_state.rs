@@ -13,6 +13,11 @@ use crate::record::{BatchHeader, TransactionResult};
 use crate::segment::transaction_index::AbortedTransaction;
 use crate::types::{Offset, ProducerId, Timestamp};
 
+/// The default of `transaction.max.timeout.ms`: no transaction may take longer.
+const TRANSACTION_TIMEOUT_MAX_MS: i64 = 900_000;
+/// What a coordinator may need to end one that did. Kafka's `LATE_TRANSACTION_BUFFER_MS`.
+const LATE_BUFFER_MS: i64 = 300_000;
+
 /// The producers and transactions of a log, up to an offset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProducerState {
@@ -135,6 +140,16 @@ impl ProducerState {
     pub(crate) fn first_unstable_offset(&self) -> Option<Offset> {
         let (ongoing, unreplicated) = (self.ongoing.first(), self.unreplicated.first());
         ongoing.into_iter().chain(unreplicated).map(|(first, _)| *first).min()
+    }
+
+    /// How many open transactions nothing was heard of for longer than any may take: signs of one that hangs, as its
+    /// coordinator should have ended it. (`ProducerStateManager.hasLateTransaction`)
+    pub(crate) fn late_transactions(&self, now: Timestamp) -> usize {
+        let is_late = |entry: &ProducerEntry| {
+            let silent = now.millis().saturating_sub(entry.last_timestamp.millis());
+            entry.last_timestamp.is_some() && silent > TRANSACTION_TIMEOUT_MAX_MS + LATE_BUFFER_MS
+        };
+        self.ongoing.iter().filter(|(_, id)| self.producers.get(id).is_some_and(is_late)).count()
     }
 
     /// The open transaction that began first.

@@ -33,6 +33,11 @@ pub struct PartitionStats {
     pub log_start: Offset,
     /// The marks.
     pub marks: Marks,
+    /// Producers that are known. `None` while nothing needed them since the partition was opened.
+    pub producers: Option<usize>,
+    /// Open transactions nothing was heard of for 20 minutes, which is 5 more than any may take: readers of committed
+    /// records do not get past one whose coordinator forgot it. Judged by the records' times.
+    pub late_transactions: usize,
 }
 
 impl Inner {
@@ -47,12 +52,16 @@ impl PartitionStats {
     fn of(partition: &Partition) -> Self {
         let segments = partition.segments();
         let (log_start, marks) = partition.offsets();
+        // A partition whose files cannot be read has nothing to count; whoever appends or reads is told.
+        let counts = partition.log().producer_counts().unwrap_or_default();
         Self {
             partition: partition.id().clone(),
             segments: segments.len(),
             bytes: segments.iter().map(|segment| segment.size()).sum(),
             log_start,
             marks,
+            producers: counts.known,
+            late_transactions: counts.late,
         }
     }
 }

@@ -104,6 +104,7 @@ fn stats_count_what_is_there() {
     assert_eq!(stats[0]["records_per_second"], Value::Null);
     assert_eq!((&stats[1]["segments"], &stats[1]["log_end"], &stats[1]["durable"]), (&1.into(), &3.into(), &3.into()));
     assert_eq!(stats[1]["records_per_second"], 1.5);
+    assert_eq!((&stats[1]["producers"], &stats[1]["late_transactions"]), (&0.into(), &0.into()));
     let bytes = std::fs::metadata(dir.join("t-1/00000000000000000000.log")).unwrap().len();
     assert_eq!(stats[1]["bytes"], bytes);
     let text = run(at(&dir, &["stats"])).good();

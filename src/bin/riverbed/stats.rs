@@ -13,7 +13,10 @@ use crate::table::{self, table};
 /// Prints a line a partition, and a sum for people.
 pub fn run(context: &Context, out: &mut dyn Write) -> Outcome {
     let store = data_dir::open_to_read(context.dir()?)?;
-    let partitions = store.stats()?.partitions;
+    let mut partitions = store.stats()?.partitions;
+    for stats in &mut partitions {
+        stats.producers = producers(&store, stats);
+    }
     let mut rows = Vec::new();
     for stats in &partitions {
         rows.push((stats, Rates::of(&store, stats)));
@@ -50,6 +53,13 @@ impl Rates {
     }
 }
 
+/// How many producers a partition knows, which a store does not count before somebody needs them.
+fn producers(store: &Store, stats: &PartitionStats) -> Option<usize> {
+    let topic = store.topic(stats.partition.topic.as_str()).ok()?;
+    let partition = topic.partition(stats.partition.partition.get()).ok()?;
+    Some(partition.log().producers().ok()?.len())
+}
+
 fn json(stats: &PartitionStats, rates: Option<Rates>) -> Object {
     Object::new()
         .with("topic", stats.partition.topic.as_str())
@@ -61,6 +71,8 @@ fn json(stats: &PartitionStats, rates: Option<Rates>) -> Object {
         .with("high_watermark", stats.marks.high.get())
         .with("durable", stats.marks.durable.get())
         .with("log_end", stats.marks.end.get())
+        .with("producers", stats.producers)
+        .with("late_transactions", stats.late_transactions)
         .with("records_per_second", rates.map(|rates| rates.records))
         .with("bytes_per_second", rates.map(|rates| rates.bytes))
 }
@@ -79,6 +91,8 @@ fn for_people(rows: &[(&PartitionStats, Option<Rates>)]) -> String {
             stats.marks.high.to_string(),
             stats.marks.durable.to_string(),
             stats.marks.end.to_string(),
+            stats.producers.map_or_else(|| "-".into(), |known| known.to_string()),
+            stats.late_transactions.to_string(),
             rate(|rates| rates.records),
             rate(|rates| rates.bytes),
         ]
@@ -93,6 +107,8 @@ fn for_people(rows: &[(&PartitionStats, Option<Rates>)]) -> String {
         ">high watermark",
         ">durable",
         ">log end",
+        ">producers",
+        ">late transactions",
         ">records/s",
         ">bytes/s",
     ];
