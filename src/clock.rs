@@ -51,9 +51,12 @@ impl Clock for SystemClock {
     }
 }
 
+/// When a blocking wait is over.
+pub(crate) type Deadline = Instant;
+
 /// When a blocking wait that starts now is over; `None` if that lies beyond all time. Waits go by the real clock.
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
-pub(crate) fn deadline_after(timeout: Duration) -> Option<Instant> {
+pub(crate) fn deadline_after(timeout: Duration) -> Option<Deadline> {
     Instant::now().checked_add(timeout)
 }
 

@@ -52,6 +52,8 @@ struct Incoming<'a> {
     section: &'a [u8],
     marker: Option<Marker>,
     origin: Origin,
+    /// The wall clock.
+    now: Timestamp,
 }
 
 impl Log {
@@ -73,38 +75,44 @@ impl Log {
             AppendOrigin::Coordinator => Origin::Coordinator,
         };
         let limits = DecompressionLimits::default();
-        let rules = ValidationRules { config: &config, limits, origin, now: self.clock.now() };
+        let now = self.clock.now();
+        let rules = ValidationRules { config: &config, limits, origin, now };
         let marker = Marker::read(batch)?;
         let mut batch = validate(batch, &rules)?;
         let mut writer = self.lock_writer()?;
         let epoch = self.tail(&mut writer)?.current_epoch();
         batch.stamp(writer.marks.end, epoch);
         let (head, section) = (batch.head(), batch.section());
-        let incoming = Incoming { header: batch.header(), head, section, marker, origin };
+        let incoming = Incoming { header: batch.header(), head, section, marker, origin, now };
         let appended = self.append_one(&mut writer, &incoming)?;
-        drop(writer);
-        self.moved();
+        self.moved.tell_unlocking(writer);
         Ok(appended)
     }
 
-    /// Appends the batch of one uncompressed record, at `time`, that our own encoder made just now, if the topic's
-    /// configuration has nothing to say about it. Answers `None` if it has: then it takes the way of all batches.
-    pub(crate) fn append_single(&self, batch: &[u8], time: Timestamp, has_key: bool) -> Result<Option<Appended>> {
-        let now = self.clock.now();
-        let Some((head, section)) = batch.split_first_chunk::<HEADER_LEN>() else { return Ok(None) };
+    /// Appends the batch of one uncompressed record that our own encoder made just now, if the topic's configuration has
+    /// nothing to say about it. Answers `None` if it has: then it takes the way of all batches.
+    ///
+    /// `header` is the decoded header of `batch`, into which place and leader are stamped.
+    #[inline]
+    pub(crate) fn append_single(
+        &self,
+        mut header: BatchHeader,
+        batch: &mut [u8],
+        has_key: bool,
+        now: Timestamp,
+    ) -> Result<Option<Appended>> {
+        let size = batch.len();
+        let Some((head, section)) = batch.split_first_chunk_mut::<HEADER_LEN>() else { return Ok(None) };
         let mut writer = self.lock_writer()?;
-        if !takes_as_it_is(&writer.config, batch.len(), has_key, time, now) {
+        if !takes_as_it_is(&writer.config, size, has_key, header.max_timestamp, now) {
             return Ok(None);
         }
-        let mut header = BatchHeader::parse(head)?;
-        let mut head = *head;
         header.leader_epoch = self.tail(&mut writer)?.current_epoch();
         header.base_offset = writer.marks.end;
-        stamp(&mut head, header.base_offset, header.leader_epoch);
-        let incoming = Incoming { header: &header, head: &head, section, marker: None, origin: Origin::Client };
+        stamp(head, header.base_offset, header.leader_epoch);
+        let incoming = Incoming { header: &header, head, section, marker: None, origin: Origin::Client, now };
         let appended = self.append_one(&mut writer, &incoming)?;
-        drop(writer);
-        self.moved();
+        self.moved.tell_unlocking(writer);
         Ok(Some(appended))
     }
 
@@ -129,7 +137,8 @@ impl Log {
             self.check_follows(&mut writer, batch.header())?;
             let Some((head, section)) = batch.bytes().split_first_chunk() else { break };
             let (header, marker) = (batch.header(), Marker::read(&batch)?);
-            let incoming = Incoming { header, head, section, marker, origin: Origin::Replication };
+            let now = self.clock.now();
+            let incoming = Incoming { header, head, section, marker, origin: Origin::Replication, now };
             let next = self.append_one(&mut writer, &incoming)?;
             let first = appended.as_ref().map_or(*next.offsets.start(), |before| *before.offsets.start());
             *appended = Some(Appended { offsets: first..=*next.offsets.end(), ..next });
@@ -146,16 +155,16 @@ impl Log {
     }
 
     /// Appends a batch whose base offset and epoch are final.
+    #[inline]
     fn append_one(&self, writer: &mut MutexGuard<'_, Writer>, incoming: &Incoming<'_>) -> Result<Appended> {
         let header = incoming.header;
         check_range(header)?;
-        let now = self.clock.now();
         let tail = self.tail(writer)?;
-        tail.expire_producers(now);
+        tail.expire_producers(incoming.now);
         if let Check::Duplicate(duplicate) = tail.producers.check(header, incoming.marker, incoming.origin)? {
             return Ok(self.duplicate(duplicate));
         }
-        self.roll_if_due(writer, header, now)?;
+        self.roll_if_due(writer, header, incoming.now)?;
         if incoming.marker.is_some() {
             // Behind the write nothing may fail: the batch would be there and not be counted.
             self.active(writer)?.segment().aborted()?;
@@ -191,6 +200,7 @@ impl Log {
 
     /// Puts the batch behind the active segment. A full disk leaves everything as it was; any other failure trips the
     /// latch.
+    #[inline]
     fn write(&self, writer: &mut MutexGuard<'_, Writer>, incoming: &Incoming<'_>) -> Result<()> {
         let size = incoming.header.size();
         let is_lazy = size < MAP_BELOW && !writer.config.flush_policy().is_every_append();
@@ -215,6 +225,7 @@ impl Log {
         }
     }
 
+    #[inline]
     fn roll_if_due(&self, writer: &mut MutexGuard<'_, Writer>, header: &BatchHeader, now: Timestamp) -> Result<()> {
         let (segment_bytes, segment_ms) = (writer.config.segment_bytes, writer.config.effective_segment_ms());
         let active = self.active(writer)?;
@@ -249,26 +260,31 @@ impl Log {
     }
 
     /// The active segment, opened for appending.
+    #[inline]
     fn active<'a>(&self, writer: &'a mut MutexGuard<'_, Writer>) -> Result<&'a mut ActiveSegment> {
-        self.open_active(writer)?;
+        if writer.damage.is_some() || writer.tail.as_ref().is_none_or(|tail| tail.active.is_none()) {
+            self.open_active(writer)?;
+        }
         writer.tail.as_mut().and_then(|tail| tail.active.as_mut()).ok_or_else(|| unopened(self))
     }
 
     /// What appending needs, loaded.
+    #[inline]
     pub(super) fn tail<'a>(&self, writer: &'a mut MutexGuard<'_, Writer>) -> Result<&'a mut Tail> {
-        self.load_tail(writer)?;
+        if writer.tail.is_none() {
+            self.load_tail(writer)?;
+        }
         writer.tail.as_mut().ok_or_else(|| unopened(self))
     }
 
     /// Tells everybody who waits for a mark.
     pub(super) fn moved(&self) {
-        if self.moved.total_listeners() > 0 {
-            self.moved.notify(usize::MAX);
-        }
+        self.moved.tell();
     }
 }
 
 /// Whether a batch of one uncompressed record is stored as it was encoded.
+#[inline]
 fn takes_as_it_is(config: &LogConfig, size: usize, has_key: bool, time: Timestamp, now: Timestamp) -> bool {
     let is_plain =
         matches!(config.compression, TopicCompression::Producer | TopicCompression::Codec(Compression::None))
@@ -281,6 +297,7 @@ fn takes_as_it_is(config: &LogConfig, size: usize, has_key: bool, time: Timestam
 }
 
 /// The active segment, as far as rolling is concerned.
+#[inline]
 fn age_of(active: &ActiveSegment) -> SegmentAge {
     SegmentAge {
         base: active.base_offset(),
@@ -291,18 +308,19 @@ fn age_of(active: &ActiveSegment) -> SegmentAge {
     }
 }
 
+#[inline]
 fn check_range(header: &BatchHeader) -> Result<()> {
     let room = Offset::MAX.since(header.base_offset).unwrap_or(0);
-    if header.offset_count() > room {
-        return Err(Error::new(
-            ErrorKind::InvalidArgument,
-            format!("no offsets are left behind {}", header.base_offset),
-        ));
-    }
-    Ok(())
+    if header.offset_count() <= room { Ok(()) } else { Err(no_offsets(header.base_offset)) }
+}
+
+#[cold]
+fn no_offsets(base: Offset) -> Error {
+    Error::new(ErrorKind::InvalidArgument, format!("no offsets are left behind {base}"))
 }
 
 /// Loading succeeded and yet nothing is loaded: cannot be, and is an error rather than a panic.
+#[cold]
 fn unopened(log: &Log) -> Error {
     Error::new(ErrorKind::Closed, format!("{} is not open for writing", log.directory.path().display()))
 }

@@ -87,7 +87,7 @@ impl Log {
         drop(writer);
         let told = self.check_open().err().unwrap_or_else(|| Error::new(ErrorKind::Closed, "the log was closed"));
         self.sync.fail(told);
-        self.moved.notify(usize::MAX);
+        self.moved.tell();
     }
 
     /// Ends the handle because its topic was deleted: it answers [`ErrorKind::UnknownTopic`] from then on.

@@ -51,6 +51,12 @@ pub struct FlushPolicy {
 }
 
 impl FlushPolicy {
+    /// Whether the log is ever synced without being asked.
+    #[must_use]
+    pub fn is_some(&self) -> bool {
+        self.records.is_some() || self.interval.is_some()
+    }
+
     /// Whether every append is synced before it returns.
     #[must_use]
     pub fn is_every_append(&self) -> bool {

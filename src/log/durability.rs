@@ -10,7 +10,7 @@ use crate::log::{HighMark, HighWatermark, Log, Writer};
 use crate::segment::Segment;
 use crate::segment::file_name::{FileKind, file_name};
 use crate::segment::indexes::Indexes;
-use crate::sync::{Arc, Listener, MutexGuard, Ordering};
+use crate::sync::{Arc, MutexGuard, Ordering};
 use crate::types::{Offset, ReadUpTo};
 
 /// How long the recovery point may stay behind the durable end.
@@ -195,8 +195,7 @@ impl Log {
         let durable = writer.marks.durable.max(round.target);
         let marks = Marks { durable, ..writer.marks };
         self.set_marks(&mut writer, marks);
-        drop(writer);
-        self.moved();
+        self.moved.tell_unlocking(writer);
         if written.lacking.is_empty() && written.epochs {
             ignore_full_disk(self.raise_recovery_point(round)).map_err(|error| self.latch.trip(error))?;
         }
@@ -225,6 +224,7 @@ impl Log {
     }
 
     /// Stores the marks, with the high watermark and last stable offset that follow from the topic's rule.
+    #[inline]
     pub(super) fn set_marks(&self, writer: &mut MutexGuard<'_, Writer>, to: Marks) {
         let high = match (writer.high_mark, writer.config.high_watermark) {
             (HighMark::Held, _) => to.high.min(to.end),
@@ -253,20 +253,13 @@ impl Log {
             if self.end(up_to) >= offset {
                 return Ok(());
             }
-            let listener = self.moved.listen();
+            let listening = self.moved.listen();
             if self.end(up_to) >= offset {
                 return Ok(());
             }
             self.check_open()?;
             self.latch.check()?;
-            let woken = match deadline {
-                Some(deadline) => listener.wait_deadline(deadline).is_some(),
-                None => {
-                    listener.wait();
-                    true
-                }
-            };
-            if !woken {
+            if !listening.wait(deadline) {
                 return Err(Error::new(ErrorKind::Timeout, format!("offset {offset} was not reached in time")));
             }
         }
@@ -280,7 +273,7 @@ impl Log {
     pub(crate) async fn mark_reached(&self, offset: Offset, up_to: ReadUpTo) -> Result<()> {
         let mut waited = false;
         loop {
-            let listener = self.moved.listen();
+            let listening = self.moved.listen();
             if self.end(up_to) >= offset {
                 return Ok(());
             }
@@ -292,7 +285,7 @@ impl Log {
                 return Err(Error::new(ErrorKind::OffsetOutOfRange, message));
             }
             waited = true;
-            listener.await;
+            listening.told().await;
         }
     }
 }

@@ -15,12 +15,15 @@ impl FailureLatch {
     ///
     /// # Errors
     /// [`ErrorKind::PreviousFailure`], with the first failure's text.
+    #[inline]
     pub(crate) fn check(&self) -> Result<()> {
-        if !self.tripped.load(Ordering::Acquire) {
-            return Ok(());
-        }
+        if self.tripped.load(Ordering::Acquire) { Err(self.previous()) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn previous(&self) -> Error {
         let first = self.first.lock().as_ref().map_or_else(|| "a write was interrupted".to_owned(), Error::to_string);
-        Err(Error::new(ErrorKind::PreviousFailure, format!("no writes until the partition is reopened: {first}")))
+        Error::new(ErrorKind::PreviousFailure, format!("no writes until the partition is reopened: {first}"))
     }
 
     /// What it tripped for, if that is known.
@@ -41,6 +44,7 @@ impl FailureLatch {
     }
 
     /// Begins a step that must be finished: an early return or a panic in it trips the latch, as locks do not poison.
+    #[inline]
     pub(crate) fn begin(&self) -> Result<Step<'_>> {
         self.check()?;
         Ok(Step { latch: self, done: false })
@@ -56,6 +60,7 @@ pub(crate) struct Step<'a> {
 
 impl Step<'_> {
     /// The step is whole, or nothing of it happened.
+    #[inline]
     pub(crate) fn done(mut self) {
         self.done = true;
     }

@@ -9,6 +9,7 @@ mod durability;
 pub(crate) mod epoch_cache;
 mod latch;
 mod layout;
+mod moved;
 mod open;
 pub(crate) mod origin;
 pub(crate) mod partition_metadata;
@@ -48,11 +49,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Directory, GroupSync, generation};
 use crate::log::checkpoint::CheckpointFile;
 use crate::log::latch::FailureLatch;
+use crate::log::moved::Moved;
 use crate::log::segment_set::SegmentSet;
 use crate::log::tail::Tail;
 use crate::log::watermarks::Watermarks;
 use crate::segment::Segment;
-use crate::sync::{Arc, ArcSwap, AtomicBool, CachePadded, Event, Mutex, MutexGuard, Ordering};
+use crate::sync::{Arc, ArcSwap, AtomicBool, CachePadded, Mutex, MutexGuard, Ordering};
 use crate::types::{Isolation, Offset, ReadUpTo};
 
 /// One partition's log.
@@ -63,6 +65,8 @@ pub struct Log {
     directory: Arc<dyn Directory>,
     clock: Arc<dyn Clock>,
     config: ArcSwap<LogConfig>,
+    /// Whether the configuration's flush policy asks for syncs at all: told without loading the configuration.
+    flushes: AtomicBool,
     verify_always: bool,
     read_only: bool,
     /// What readers see, log start included: replaced as a whole under `writer`, never edited.
@@ -87,7 +91,7 @@ pub struct Log {
     /// Whether segments were rolled that are not yet synced.
     has_unsealed: AtomicBool,
     /// Notified when a mark moves and when the log closes.
-    moved: Event,
+    moved: Moved,
     recovery: Recovery,
 }
 
@@ -173,12 +177,19 @@ impl Log {
         let config = Arc::new(config);
         let mut writer = self.writer.lock();
         writer.config = Arc::clone(&config);
+        self.flushes.store(config.flush_policy().is_some(), Ordering::Release);
         self.config.store(config);
     }
 
     /// When the log is synced without being asked.
     pub(crate) fn flush_policy(&self) -> FlushPolicy {
         self.config.load().flush_policy()
+    }
+
+    /// Whether the log is synced without being asked, now and then at least.
+    #[inline]
+    pub(crate) fn flushes(&self) -> bool {
+        self.flushes.load(Ordering::Acquire)
     }
 
     /// Base of the last segment: everything below it is sealed.
@@ -188,6 +199,7 @@ impl Log {
     }
 
     /// Whether segments were rolled that are not yet synced.
+    #[inline]
     pub(crate) fn has_unsealed(&self) -> bool {
         self.has_unsealed.load(Ordering::Acquire)
     }
@@ -223,15 +235,21 @@ impl Log {
     ///
     /// # Errors
     /// [`ErrorKind::Closed`], in a forked child too; [`ErrorKind::UnknownTopic`] if the topic was deleted.
+    #[inline]
     pub(crate) fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) || self.generation != generation() {
-            let (kind, what) = match self.deleted.load(Ordering::Acquire) {
-                true => (ErrorKind::UnknownTopic, "was deleted"),
-                false => (ErrorKind::Closed, "is closed"),
-            };
-            return Err(Error::new(kind, format!("{} {what}", self.directory.path().display())));
+            return Err(self.not_open());
         }
         Ok(())
+    }
+
+    #[cold]
+    fn not_open(&self) -> Error {
+        let (kind, what) = match self.deleted.load(Ordering::Acquire) {
+            true => (ErrorKind::UnknownTopic, "was deleted"),
+            false => (ErrorKind::Closed, "is closed"),
+        };
+        Error::new(kind, format!("{} {what}", self.directory.path().display()))
     }
 
     /// Whether the log is open and no write to it has failed.
@@ -240,10 +258,10 @@ impl Log {
     }
 
     /// The writer lock, if the log takes writes at all.
+    #[inline]
     fn lock_writer(&self) -> Result<MutexGuard<'_, Writer>> {
         if self.read_only {
-            let message = format!("{} is open read-only", self.directory.path().display());
-            return Err(Error::new(ErrorKind::ReadOnly, message));
+            return Err(self.is_read_only());
         }
         // Asked before too: in a forked child nobody may be left to release the lock.
         self.check_open()?;
@@ -251,6 +269,11 @@ impl Log {
         self.check_open()?;
         self.latch.check()?;
         Ok(writer)
+    }
+
+    #[cold]
+    fn is_read_only(&self) -> Error {
+        Error::new(ErrorKind::ReadOnly, format!("{} is open read-only", self.directory.path().display()))
     }
 
     /// The writer lock, for who only looks at what it protects, or moves a mark.

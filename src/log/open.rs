@@ -9,6 +9,7 @@ use crate::log::checkpoint::{Checkpoint, CheckpointFile, RecoveryPoint};
 use crate::log::close::Ends;
 use crate::log::latch::FailureLatch;
 use crate::log::layout::{Layout, SegmentFiles};
+use crate::log::moved::Moved;
 use crate::log::recover::{Found, Recovering};
 use crate::log::replay::Replay;
 use crate::log::segment_set::SegmentSet;
@@ -19,7 +20,7 @@ use crate::segment::file_name::{FileKind, file_name};
 use crate::segment::indexes::{IndexFiles, Indexes};
 use crate::segment::walk::{Next, next_at};
 use crate::segment::{NewSegment, Segment, SegmentParts};
-use crate::sync::{Arc, ArcSwap, AtomicBool, CachePadded, Event, Mutex};
+use crate::sync::{Arc, ArcSwap, AtomicBool, CachePadded, Mutex};
 use crate::types::Offset;
 
 /// How often a reader opens a log whose files change under it.
@@ -332,6 +333,7 @@ impl<'a> Opening<'a> {
             directory: self.directory,
             clock: Arc::clone(&self.options.clock),
             config: ArcSwap::new(Arc::clone(&self.options.config)),
+            flushes: AtomicBool::new(self.options.config.flush_policy().is_some()),
             verify_always: self.options.verify_always,
             read_only: self.options.mode == OpenMode::ReadOnly,
             segments: ArcSwap::from_pointee(SegmentSet::new(found.segments, found.log_start)),
@@ -345,7 +347,7 @@ impl<'a> Opening<'a> {
             latch: FailureLatch::default(),
             closed: AtomicBool::new(false),
             deleted: AtomicBool::new(false),
-            moved: Event::new(),
+            moved: Moved::default(),
             recovery: found.recovery,
         }
     }

@@ -66,6 +66,7 @@ impl ProducerState {
     ///
     /// # Errors
     /// As of [`check_data`] and [`check_marker`].
+    #[inline]
     pub(crate) fn check(&self, header: &BatchHeader, marker: Option<Marker>, origin: Origin) -> Result<Check> {
         if !header.producer_id.is_some() {
             return Ok(Check::New);
@@ -80,6 +81,7 @@ impl ProducerState {
     }
 
     /// Counts a batch that was appended, its base offset in the header. Answers the transaction that it ends.
+    #[inline]
     pub(crate) fn apply(&mut self, header: &BatchHeader, marker: Option<Marker>) -> Option<CompletedTransaction> {
         self.end = header.next_offset();
         if !header.producer_id.is_some() {
@@ -126,6 +128,7 @@ impl ProducerState {
     }
 
     /// Forgets completed transactions whose marker lies below `offset`: the high watermark, or the log start.
+    #[inline]
     pub(crate) fn on_replicated(&mut self, offset: Offset) {
         while let Some((marker, first)) = self.markers.front()
             && *marker < offset
@@ -137,7 +140,11 @@ impl ProducerState {
 
     /// The first offset that a transaction keeps unstable: it is open, or its end is not replicated. The last stable
     /// offset is never above it.
+    #[inline]
     pub(crate) fn first_unstable_offset(&self) -> Option<Offset> {
+        if self.ongoing.is_empty() && self.unreplicated.is_empty() {
+            return None;
+        }
         let (ongoing, unreplicated) = (self.ongoing.first(), self.unreplicated.first());
         ongoing.into_iter().chain(unreplicated).map(|(first, _)| *first).min()
     }

@@ -46,11 +46,13 @@ impl Tail {
     }
 
     /// The epoch that the next batch of this leader carries: the last one in the log, or else 0.
+    #[inline]
     pub(super) fn current_epoch(&self) -> LeaderEpoch {
         self.epochs.latest().map_or(LeaderEpoch::ZERO, |entry| entry.epoch)
     }
 
     /// Notes the epoch of a batch that was appended at `offset`.
+    #[inline]
     pub(super) fn note_epoch(&mut self, epoch: LeaderEpoch, offset: Offset) {
         if epoch >= LeaderEpoch::ZERO && self.epochs.latest().is_none_or(|entry| epoch > entry.epoch) {
             self.epochs.assign(epoch, offset);
@@ -79,6 +81,7 @@ impl Tail {
     }
 
     /// The last stable offset under this high watermark.
+    #[inline]
     pub(super) fn last_stable(&mut self, high: Offset) -> Offset {
         self.producers.on_replicated(high);
         self.producers.first_unstable_offset().map_or(high, |first| first.min(high))

@@ -73,6 +73,7 @@ impl Watermarks {
     ///
     /// # Panics
     /// If the marks contradict each other: no reader may ever see that.
+    #[inline]
     pub(crate) fn store(&self, from: &Marks, to: &Marks) {
         to.check();
         let pairs = [

@@ -1,6 +1,6 @@
 //! Appending with an acknowledgement: a plain call to the log, or the replica's decision.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use bytes::Bytes;
 
@@ -8,14 +8,14 @@ use super::{Partition, Role, block_on};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{AppendOrigin, Appended, single_batch};
 use crate::record::{BatchBuilder, Record, encode_single};
-use crate::types::{Acks, Timestamp};
+use crate::types::Acks;
 
 /// The largest buffer that a thread keeps.
 const BUFFER_KEPT: usize = 1 << 20;
 
 thread_local! {
     /// Where single records are encoded: each thread keeps its buffer, so that an append allocates nothing.
-    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 impl Partition {
@@ -86,27 +86,27 @@ impl Partition {
     /// # Errors
     /// As [`Partition::append`].
     pub fn append_record(&self, record: &Record<'_>) -> Result<Appended> {
-        let now = self.0.clock.now();
-        let time = record.time().unwrap_or(now);
         // Taken out, not borrowed: a replica may append other records of its own on this thread.
-        let mut buffer = BUFFER.take();
-        let appended =
-            encode_single(&mut buffer, record, now).and_then(|()| self.append_encoded(&buffer, time, record));
+        let mut buffer = BUFFER.with(Cell::take);
+        let appended = self.append_through(&mut buffer, record);
         if buffer.capacity() <= BUFFER_KEPT {
-            BUFFER.set(buffer);
+            BUFFER.with(|kept| kept.set(buffer));
         }
         appended
     }
 
-    fn append_encoded(&self, batch: &[u8], time: Timestamp, record: &Record<'_>) -> Result<Appended> {
+    #[inline]
+    fn append_through(&self, buffer: &mut Vec<u8>, record: &Record<'_>) -> Result<Appended> {
+        let now = self.0.clock.now();
+        let header = encode_single(buffer, record, now)?;
         if let Role::Alone(log) = &self.0.role {
             self.admit()?;
-            if let Some(appended) = log.append_single(batch, time, record.key_bytes().is_some())? {
-                self.after_append(log, &appended, batch.len())?;
+            if let Some(appended) = log.append_single(header, buffer, record.key_bytes().is_some(), now)? {
+                self.after_append(log, &appended, buffer.len())?;
                 return Ok(appended);
             }
         }
-        self.append(batch)
+        self.append(buffer)
     }
 
     /// Appends records as one batch, uncompressed unless the topic says otherwise: all of them, or none.

@@ -59,6 +59,7 @@ impl Unsynced {
 
 impl Partition {
     /// Waits for permission to leave more unsynced.
+    #[inline]
     pub(super) fn admit(&self) -> Result<()> {
         match &self.0.flusher {
             Some(flusher) => flusher.admit(),
@@ -67,6 +68,7 @@ impl Partition {
     }
 
     /// Does what the topic's flush policy asks for behind an append.
+    #[inline]
     pub(super) fn after_append(&self, log: &Log, appended: &Appended, bytes: usize) -> Result<()> {
         if appended.duplicate {
             return Ok(());
@@ -75,6 +77,11 @@ impl Partition {
         if log.has_unsealed() {
             self.after_roll(log)?;
         }
+        if log.flushes() { self.flush_after(log, appended) } else { Ok(()) }
+    }
+
+    /// Does what the flush policy asks for, if it asks for something.
+    fn flush_after(&self, log: &Log, appended: &Appended) -> Result<()> {
         let end = appended.offsets.end().next();
         let policy = log.flush_policy();
         let behind = end.since(log.end(ReadUpTo::Durable)).unwrap_or(0);
@@ -86,6 +93,7 @@ impl Partition {
         Ok(())
     }
 
+    #[inline]
     fn count(&self, log: &Log, bytes: u64) {
         if let Some(flusher) = &self.0.flusher {
             flusher.add(bytes);

@@ -327,17 +327,16 @@ impl BatchBuilder {
 }
 
 /// Encodes `record` as a complete batch of its own, uncompressed, at offset 0, into `buffer`, whose contents go. `now`
-/// is its time if it has none.
+/// is its time if it has none. Answers the batch's header.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidTimestamp`] for a time below −1, [`ErrorKind::BatchTooLarge`] if the format has no room for it.
 #[inline]
-pub(crate) fn encode_single(buffer: &mut Vec<u8>, record: &Record<'_>, now: Timestamp) -> Result<()> {
+pub(crate) fn encode_single(buffer: &mut Vec<u8>, record: &Record<'_>, now: Timestamp) -> Result<BatchHeader> {
     let fields = Fields::of_record(record, now);
     fields.check()?;
     encode::check_section(fields.size_max())?;
-    encode::put_single(buffer, &fields);
-    Ok(())
+    Ok(encode::put_single(buffer, &fields))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Records and batches to bytes.
 
 use super::batch_header::{
-    BASE_SEQUENCE, BASE_TIMESTAMP, BATCH_LENGTH, BatchHeader, CRC, CRC_START, HEADER_LEN, LEADER_EPOCH,
+    Attributes, BASE_SEQUENCE, BASE_TIMESTAMP, BATCH_LENGTH, BatchHeader, CRC, CRC_START, HEADER_LEN, LEADER_EPOCH,
     LENGTH_OVERHEAD, MAGIC, MAGIC_V2, MAX_TIMESTAMP, PRODUCER_ID, RECORD_COUNT,
 };
 use super::checksum::crc32c;
@@ -9,7 +9,7 @@ use super::record::{Header, Record};
 use super::record_view::{HeaderViews, RecordView};
 use super::varint::{self, I32_LEN_MAX, I64_LEN_MAX, Short};
 use crate::error::{Error, ErrorKind, Result};
-use crate::types::Timestamp;
+use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 /// The largest section of records that a batch's length field can state.
 pub(super) const SECTION_LEN_MAX: usize = i32::MAX as usize - (HEADER_LEN - LENGTH_OVERHEAD);
@@ -192,16 +192,17 @@ pub(super) fn seal(bytes: &mut [u8], mut header: BatchHeader) {
     seal_with_crc(bytes);
 }
 
-/// Fills in the checksum of a batch that is complete but for it.
+/// Fills in the checksum of a batch that is complete but for it, and answers it.
 #[inline]
-pub(super) fn seal_with_crc(bytes: &mut [u8]) {
+pub(super) fn seal_with_crc(bytes: &mut [u8]) -> u32 {
     let crc = crc32c(&bytes[CRC_START..]);
     bytes[CRC].copy_from_slice(&crc.to_be_bytes());
+    crc
 }
 
-/// Encodes a record as a complete batch of its own into `buffer`, whose contents go.
+/// Encodes a record as a complete batch of its own into `buffer`, whose contents go. Answers the header that it wrote.
 #[inline]
-pub(super) fn put_single(buffer: &mut Vec<u8>, fields: &Fields<'_>) {
+pub(super) fn put_single(buffer: &mut Vec<u8>, fields: &Fields<'_>) -> BatchHeader {
     /// All but the length, the checksum and the times.
     const HEADER: [u8; HEADER_LEN] = {
         let mut header = [0; HEADER_LEN];
@@ -227,7 +228,21 @@ pub(super) fn put_single(buffer: &mut Vec<u8>, fields: &Fields<'_>) {
     fields.put(buffer, 0, 0);
     let length = narrow(buffer.len() - LENGTH_OVERHEAD);
     buffer[BATCH_LENGTH].copy_from_slice(&length.to_be_bytes());
-    seal_with_crc(buffer);
+    let crc = seal_with_crc(buffer);
+    BatchHeader {
+        base_offset: Offset::ZERO,
+        batch_length: length,
+        leader_epoch: LeaderEpoch::NONE,
+        crc,
+        attributes: Attributes::default(),
+        last_offset_delta: 0,
+        base_timestamp: fields.timestamp,
+        max_timestamp: fields.timestamp,
+        producer_id: ProducerId::NONE,
+        producer_epoch: ProducerEpoch::NONE,
+        base_sequence: Sequence::NONE,
+        record_count: 1,
+    }
 }
 
 /// The error for a section of `size` bytes, if it is too large for any batch.

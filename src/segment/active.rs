@@ -151,11 +151,13 @@ impl ActiveSegment {
     }
 
     /// Sees to room for `size` more bytes.
+    #[inline]
     pub(crate) fn reserve(&self, size: usize) -> Result<()> {
         self.region.reserve(self.len + size as u64)
     }
 
     /// Appends the batch of `header`, whose bytes are `head` and `body`, for which there is room, and publishes it.
+    #[inline]
     pub(crate) fn append(
         &mut self,
         header: &BatchHeader,

@@ -154,6 +154,7 @@ impl IndexWriter {
     /// or is walked over again.
     ///
     /// `max_timestamp` is [`Timestamp::NONE`] where no record of the batch has one.
+    #[inline]
     pub(crate) fn on_append(&mut self, last_offset: Offset, position: Position, size: u64, max_timestamp: Timestamp) {
         self.raise_max(TimeEntry { timestamp: max_timestamp, offset: last_offset });
         if self.bytes_since_entry > u64::from(self.settings.interval) {

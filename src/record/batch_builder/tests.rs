@@ -209,7 +209,8 @@ proptest! {
         let mut builder = BatchBuilder::new();
         builder.push(&record, T).unwrap();
         let mut single = Vec::new();
-        encode_single(&mut single, &record, T).unwrap();
+        let header = encode_single(&mut single, &record, T).unwrap();
         prop_assert_eq!(&single[..], builder.finish().unwrap().unwrap());
+        prop_assert_eq!(header, BatchHeader::parse(&single).unwrap());
     }
 }
