@@ -10,6 +10,7 @@ use crate::partition::Partition;
 use crate::store::foreign;
 use crate::store::inner::{Admin, Inner};
 use crate::store::registry::{PARTITIONS_MAX, Registry, TopicEntry};
+use crate::store::side_by_side;
 use crate::store::topic::{Changing, Topic, TopicConfig, TopicState, unknown};
 use crate::sync::{Arc, MutexGuard, RwLock};
 use crate::types::{PartitionId, TopicId, TopicName, TopicPartition};
@@ -87,18 +88,21 @@ impl Inner {
     /// is kept aside; what a deletion left goes with the next opening.
     fn create_directories(&self, admin: &Admin, name: &TopicName, id: TopicId, numbers: Range<u32>) -> Result<()> {
         let existing: HashSet<String> = self.directory.list()?.into_iter().map(|entry| entry.name).collect();
-        for number in numbers {
-            let partition = directory_name(name, number);
+        let create = |number: &u32| -> Result<()> {
+            let partition = directory_name(name, *number);
             if existing.contains(&partition) {
                 let found = foreign::read_topic_id(self.directory.as_ref(), &partition);
                 let is_deleted = found.is_some_and(|id| admin.deleted.contains(&id));
                 let suffix = if is_deleted { DOOMED } else { "-stray" };
-                self.directory.rename(&partition, &aside(name, number, suffix))?;
+                self.directory.rename(&partition, &aside(name, *number, suffix))?;
             }
             let directory = self.directory.create_subdirectory(&partition)?;
             directory.put(partition_metadata::FILE_NAME, partition_metadata::format(id).as_bytes())?;
-            directory.sync()?;
-        }
+            directory.sync()
+        };
+        let numbers: Vec<u32> = numbers.collect();
+        let descriptors = self.budget.stats().descriptors_max;
+        side_by_side::each(&numbers, descriptors, create).into_iter().collect::<Result<()>>()?;
         self.directory.sync()
     }
 

@@ -8,8 +8,9 @@ use crate::partition::Partition;
 use crate::store::clean_mark::CleanMark;
 use crate::store::foreign::{self, LeftForKafka};
 use crate::store::inner::{Inner, is_open_or_elsewhere};
+use crate::store::side_by_side;
 use crate::sync::Ordering;
-use crate::types::TopicPartition;
+use crate::types::{Offset, TopicPartition};
 
 /// What closing all partitions came to.
 #[derive(Default)]
@@ -53,32 +54,49 @@ impl Inner {
     pub(super) fn close_partitions(&self) -> Closed {
         let mut closed = Closed { all: true, ..Closed::default() };
         let topics: Vec<_> = self.topics.read().values().cloned().collect();
+        let mut open = Vec::new();
         for state in topics {
             let partitions = state.changing.read().partitions.clone();
             closed.all &= partitions.iter().all(is_open_or_elsewhere);
-            for partition in partitions.iter().flatten() {
-                closed.take(partition);
-            }
+            open.extend(partitions.into_iter().flatten());
+        }
+        let descriptors = self.budget.stats().descriptors_max;
+        for end in side_by_side::each(&open, descriptors, End::of) {
+            closed.take(end);
         }
         closed
     }
 }
 
-impl Closed {
-    fn take(&mut self, partition: &Partition) {
+/// What closing one partition came to.
+struct End {
+    partition: TopicPartition,
+    first_base: Offset,
+    high_watermark: Offset,
+    closed: Result<Option<Ends>>,
+}
+
+impl End {
+    fn of(partition: &Partition) -> Self {
         let log = partition.log();
         let first_base = log.segments().first().map_or(log.log_start(), |first| first.base_offset());
         let high_watermark = log.offsets().1.high;
-        match partition.finish() {
+        Self { partition: partition.id().clone(), first_base, high_watermark, closed: partition.finish() }
+    }
+}
+
+impl Closed {
+    fn take(&mut self, end: End) {
+        match end.closed {
             Ok(Some(ends)) => {
                 self.left.push(LeftForKafka {
-                    partition: partition.id().clone(),
+                    partition: end.partition.clone(),
                     log_start: ends.log_start,
                     log_end: ends.log_end,
-                    high_watermark: high_watermark.min(ends.log_end),
-                    first_base,
+                    high_watermark: end.high_watermark.min(ends.log_end),
+                    first_base: end.first_base,
                 });
-                self.ends.insert(partition.id().clone(), ends);
+                self.ends.insert(end.partition, ends);
             }
             Ok(None) => self.all = false,
             Err(error) => {

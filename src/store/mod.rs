@@ -12,6 +12,7 @@ mod identity;
 mod inner;
 mod refresh;
 mod registry;
+mod side_by_side;
 mod stats;
 mod topic;
 mod unsynced;
