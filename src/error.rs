@@ -137,6 +137,11 @@ enum Repr {
 }
 
 impl Error {
+    /// Whether all it says is that something is used up that will come back: nothing was done, and nothing lost.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self.kind(), ErrorKind::TooManyFiles | ErrorKind::MapLimit)
+    }
+
     /// An error of `kind` that reads `message`: lowercase, without a full stop.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, repr: Box::new(Repr::Message(message.into())) }

@@ -42,7 +42,7 @@ impl GroupSync {
     ///
     /// # Errors
     /// What the first failed `sync` failed with, for those who waited for it; [`ErrorKind::PreviousFailure`] for all who
-    /// come later.
+    /// come later. An error that passes is the leader's alone: those who wait try themselves.
     pub(crate) fn wait(&self, target: u64, sync: impl Fn() -> Result<u64>) -> Result<u64> {
         let mut state = self.state.lock();
         let (mut waited, mut led) = (false, None);
@@ -62,17 +62,28 @@ impl GroupSync {
                 continue;
             }
             led = Some(state.lowered);
-            state = self.lead(state, &sync);
+            state = self.lead(state, &sync)?;
         }
     }
 
-    fn lead<'a>(&'a self, mut state: MutexGuard<'a, State>, sync: impl Fn() -> Result<u64>) -> MutexGuard<'a, State> {
+    fn lead<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        sync: impl Fn() -> Result<u64>,
+    ) -> Result<MutexGuard<'a, State>> {
         state.leading = true;
         let mut leader = Leader { group: self, lowered: state.lowered, answer: None };
+        let synced = state.synced;
         drop(state);
-        leader.answer = Some(sync());
+        match sync() {
+            Err(error) if error.is_passing() => {
+                leader.answer = Some(Ok(synced));
+                return Err(error);
+            }
+            answer => leader.answer = Some(answer),
+        }
         drop(leader);
-        self.state.lock()
+        Ok(self.state.lock())
     }
 
     /// Takes the mark back to `to`, if it is above: what lies there was cut off.

@@ -11,8 +11,8 @@ use rustix::mm::{MprotectFlags, mprotect};
 use super::budget::Slot;
 use super::sigbus::Watch;
 use super::state::RegionState;
-use super::view::Mapping;
-use crate::sync::Arc;
+use super::view::{Mapping, Source};
+use crate::sync::{Arc, AtomicU64, Ordering};
 
 /// Whether bytes may be stored through a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,9 @@ pub(super) enum Access {
     Read,
     Store,
 }
+
+/// How many mappings there were, and one.
+static MAPPED: AtomicU64 = AtomicU64::new(1);
 
 /// A shared mapping of a file.
 ///
@@ -32,6 +35,8 @@ pub(super) struct Map {
     raw: MmapRaw,
     access: Access,
     state: Arc<RegionState>,
+    /// Which mapping of the process it is.
+    number: u64,
     _slot: Slot,
 }
 
@@ -52,7 +57,8 @@ impl Map {
             Access::Store => options.map_raw(file)?,
         };
         let watch = Watch::over(raw.as_ptr(), raw.len(), state);
-        Ok(Self { _watch: watch, raw, access, state: Arc::clone(state), _slot: slot })
+        let number = MAPPED.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { _watch: watch, raw, access, state: Arc::clone(state), number, _slot: slot })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -90,6 +96,10 @@ impl Mapping for Map {
         // changes these bytes, and the load in `published` pairs with the writer's `Release` store, so that they are
         // fully written.
         unsafe { slice::from_raw_parts(self.raw.as_ptr(), end) }
+    }
+
+    fn source(&self) -> Option<Source> {
+        Some(Source { number: self.number, len: self.raw.len() })
     }
 }
 

@@ -38,4 +38,5 @@ pub(crate) use group_sync::GroupSync;
 pub use os_directory::OsDirectory;
 pub use root::OpenMode;
 pub use sigbus::guard_against_sigbus;
+pub(crate) use view::Source;
 pub use view::View;

@@ -15,6 +15,20 @@ pub(crate) trait Mapping: Send + Sync + 'static {
     /// # Panics
     /// If fewer bytes are published.
     fn bytes(&self, end: usize) -> &[u8];
+
+    /// What tells it from all other mappings; `None` for a copy of its own.
+    fn source(&self) -> Option<Source> {
+        None
+    }
+}
+
+/// Which memory a view shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// No two mappings of a process have the same one, and a later one has a greater one.
+    pub(crate) number: u64,
+    /// Bytes that it may come to show, published or not.
+    pub(crate) len: usize,
 }
 
 /// Published bytes of one file, as of when the view was taken. Cheap to clone; keeps the mapping alive.
@@ -36,6 +50,11 @@ impl View {
         let end = self.range.start.saturating_add(range.end).min(self.range.end);
         let start = self.range.start.saturating_add(range.start).min(end);
         Self { mapping: Arc::clone(&self.mapping), range: start..end }
+    }
+
+    /// Which mapping it shows, or `None` if it is a copy, made for this view.
+    pub(crate) fn source(&self) -> Option<Source> {
+        self.mapping.source()
     }
 
     /// A slice that owns just `range`.

@@ -151,7 +151,18 @@ impl Log {
         let latest = self.tail(writer)?.epochs.latest();
         let (offset, epoch) = (writer.marks.end, latest.map_or(LeaderEpoch::NONE, |latest| latest.epoch));
         let expected = crate::segment::walk::Expected { offset, epoch, gaps: true };
-        expected.check(0, header)
+        expected.check(0, header)?;
+        if header.base_offset > offset && !self.checkpoint.may_have_gaps() { self.allow_gaps() } else { Ok(()) }
+    }
+
+    /// Writes down that offsets may be left out, before the first one is: a gap would be taken for damage.
+    fn allow_gaps(&self) -> Result<()> {
+        let allowed = self.checkpoint.update(self.directory.as_ref(), |state| {
+            let mut checkpoint = state.checkpoint.clone();
+            checkpoint.may_have_gaps = true;
+            Some(checkpoint)
+        });
+        allowed.map_err(|error| self.latch.trip_unless_full(error))
     }
 
     /// Appends a batch whose base offset and epoch are final.
@@ -167,7 +178,9 @@ impl Log {
         self.roll_if_due(writer, header, incoming.now)?;
         if incoming.marker.is_some() {
             // Behind the write nothing may fail: the batch would be there and not be counted.
-            self.active(writer)?.segment().aborted()?;
+            self.active(writer)?;
+            let set = self.segments.load();
+            self.aborted_of(&set, set.segments().len().saturating_sub(1))?;
         }
         self.write(writer, incoming)?;
         let tail = writer.tail.as_mut().ok_or_else(|| unopened(self))?;

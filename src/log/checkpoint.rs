@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use crate::io::Directory;
 use crate::record::framed::{self, Format};
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::types::Offset;
 
 /// The file's name.
 pub(crate) const FILE: &str = "log-checkpoint";
 
 const FORMAT: Format = Format { magic: b"rvrblogc", version: 1 };
-const FIXED: usize = 5;
+const FIXED: usize = 7;
 const MAX_FILE: u64 = 16 << 20;
 
 /// What the checkpoint says. All of it was true, durably, when it was written.
@@ -27,6 +27,10 @@ pub(crate) struct Checkpoint {
     pub(crate) log_start: Offset,
     /// The high watermark, a lower bound.
     pub(crate) high_watermark: Offset,
+    /// How often the tail was cut: who follows the log from another process reads it anew then.
+    pub(crate) cuts: u64,
+    /// Whether offsets may be left out, as compaction does. Without, a gap is damage.
+    pub(crate) may_have_gaps: bool,
     /// Segments that a cut ended in front of their file's end: a clean close trims them.
     pub(crate) cut_segments: Vec<CutSegment>,
 }
@@ -80,8 +84,15 @@ impl Checkpoint {
 
     fn encode(&self) -> Vec<u8> {
         let point = &self.recovery_point;
-        let fixed =
-            [point.offset.get(), point.base.get(), point.position, self.log_start.get(), self.high_watermark.get()];
+        let fixed = [
+            point.offset.get(),
+            point.base.get(),
+            point.position,
+            self.log_start.get(),
+            self.high_watermark.get(),
+            self.cuts,
+            u64::from(self.may_have_gaps),
+        ];
         let cut = self.cut_segments.iter().flat_map(|cut| [cut.base.get(), cut.end.get(), cut.position]);
         let body: Vec<u8> = fixed.into_iter().chain(cut).flat_map(u64::to_be_bytes).collect();
         framed::frame(FORMAT, &body)
@@ -102,13 +113,15 @@ impl Checkpoint {
         if !rest.is_empty() || !odd.is_empty() {
             return Err(wrong("checkpoint has another length"));
         }
-        let [point, base, position, log_start, high_watermark] = *fixed;
+        let [point, base, position, log_start, high_watermark, cuts, gaps] = *fixed;
         let cut_segment =
             |[base, end, position]: &[Offset; 3]| CutSegment { base: *base, end: *end, position: position.get() };
         Ok(Self {
             recovery_point: RecoveryPoint { offset: point, base, position: position.get() },
             log_start,
             high_watermark,
+            cuts: cuts.get(),
+            may_have_gaps: gaps > Offset::ZERO,
             cut_segments: cut.iter().map(cut_segment).collect(),
         })
     }
@@ -119,7 +132,11 @@ impl Checkpoint {
 /// Its lock comes after the writer's. Who moves the recovery point up holds this one alone, so that no append waits for
 /// the file; a cut holds both.
 #[derive(Debug)]
-pub(crate) struct CheckpointFile(Mutex<Written>);
+pub(crate) struct CheckpointFile {
+    written: Mutex<Written>,
+    /// For readers, who take no lock. Never falls.
+    may_have_gaps: AtomicBool,
+}
 
 /// What the file says, and since when.
 #[derive(Clone, Debug, Default)]
@@ -133,12 +150,24 @@ pub(crate) struct Written {
 impl CheckpointFile {
     /// The file that holds `checkpoint`.
     pub(crate) fn new(checkpoint: Checkpoint) -> Self {
-        Self(Mutex::new(Written { checkpoint, written_at: Duration::ZERO }))
+        let may_have_gaps = AtomicBool::new(checkpoint.may_have_gaps);
+        Self { written: Mutex::new(Written { checkpoint, written_at: Duration::ZERO }), may_have_gaps }
     }
 
     /// What the file says.
     pub(crate) fn get(&self) -> Checkpoint {
-        self.0.lock().checkpoint.clone()
+        self.written.lock().checkpoint.clone()
+    }
+
+    /// Whether offsets may be left out: without, a gap is damage.
+    pub(crate) fn may_have_gaps(&self) -> bool {
+        self.may_have_gaps.load(Ordering::Acquire)
+    }
+
+    /// Notes that offsets may be left out: the next writing of the file says so.
+    pub(crate) fn note_gaps(&self) {
+        self.written.lock().checkpoint.may_have_gaps = true;
+        self.may_have_gaps.store(true, Ordering::Release);
     }
 
     /// Replaces the file with what `next` makes of it, if it makes anything. A failed write leaves the file as it was.
@@ -147,9 +176,12 @@ impl CheckpointFile {
         directory: &dyn Directory,
         next: impl FnOnce(&mut Written) -> Option<Checkpoint>,
     ) -> Result<()> {
-        let mut written = self.0.lock();
+        let mut written = self.written.lock();
         if let Some(checkpoint) = next(&mut written) {
             checkpoint.write(directory)?;
+            if checkpoint.may_have_gaps {
+                self.may_have_gaps.store(true, Ordering::Release);
+            }
             written.checkpoint = checkpoint;
         }
         Ok(())
@@ -167,6 +199,8 @@ mod tests {
             recovery_point: point,
             log_start: Offset::new(2),
             high_watermark: Offset::new(6),
+            cuts: 1,
+            may_have_gaps: false,
             cut_segments: vec![CutSegment { base: Offset::new(3), end: Offset::new(4), position: 61 }],
         };
         assert_eq!(Checkpoint::decode(&checkpoint.encode()).unwrap(), checkpoint);
@@ -174,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_body_of_another_shape_is_damage() {
-        for body in [&[0; 39][..], &[0; 41], &[0xff; 40], &[0; 32]] {
+        for body in [&[0; 55][..], &[0; 57], &[0xff; 56], &[0; 48]] {
             let error = Checkpoint::decode(&framed::frame(FORMAT, body)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Corruption);
         }
@@ -187,6 +221,8 @@ mod tests {
             recovery_point: point,
             log_start: Offset::new(2),
             high_watermark: Offset::new(6),
+            cuts: 1,
+            may_have_gaps: false,
             cut_segments: vec![CutSegment { base: Offset::new(3), end: Offset::new(4), position: 61 }],
         };
         assert_eq!(crate::record::vectors::documented("log-checkpoint"), checkpoint.encode());

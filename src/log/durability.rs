@@ -91,9 +91,13 @@ impl Log {
     /// publish. What it syncs is not cut, deleted or closed meanwhile.
     pub(super) fn sync_round(&self) -> Result<Offset> {
         let _turn = self.rounds.lock();
-        let synced = self.begin_round().and_then(|round| {
-            let written = self.make_durable(&round).map_err(|error| self.latch.trip(error))?;
-            self.finish_round(&round, &written)
+        let synced = self.begin_round().and_then(|round| match self.make_durable(&round) {
+            Ok(written) => self.finish_round(&round, &written),
+            Err(error) if error.is_passing() => {
+                self.take_back(&round);
+                Err(error)
+            }
+            Err(error) => Err(self.latch.trip(error)),
         });
         // Whoever awaits a mark that will not move is told, whichever call tripped the latch.
         synced.inspect_err(|_| self.moved())
@@ -117,6 +121,16 @@ impl Log {
             epochs,
             sync_directory: std::mem::take(&mut writer.directory_dirty),
         })
+    }
+
+    /// A round that had no descriptor has lost nothing: the next one does what it did not.
+    fn take_back(&self, round: &Round) {
+        let mut writer = self.writer.lock();
+        // Files beside the log may have got new names already.
+        writer.directory_dirty = true;
+        if let (Some(_), Some(tail)) = (&round.epochs, writer.tail.as_mut()) {
+            tail.change_epochs(|_| true);
+        }
     }
 
     /// Bytes first, then the names: a name that survives must have its bytes.
@@ -197,7 +211,11 @@ impl Log {
         self.set_marks(&mut writer, marks);
         self.moved.tell_unlocking(writer);
         if written.lacking.is_empty() && written.epochs {
-            ignore_full_disk(self.raise_recovery_point(round)).map_err(|error| self.latch.trip(error))?;
+            match ignore_full_disk(self.raise_recovery_point(round)) {
+                // All is synced as it should be, and the recovery point says what it said before.
+                Err(error) if error.is_passing() => {}
+                raised => raised.map_err(|error| self.latch.trip(error))?,
+            }
         }
         Ok(durable)
     }
@@ -229,7 +247,8 @@ impl Log {
         let high = match (writer.high_mark, writer.config.high_watermark) {
             (HighMark::Held, _) => to.high.min(to.end),
             (HighMark::Follows, HighWatermark::Written) => to.end,
-            (HighMark::Follows, HighWatermark::Durable) => to.durable,
+            // Where the rule was another until now, the mark waits for the durable end: readers have seen it there.
+            (HighMark::Follows, HighWatermark::Durable) => to.durable.max(writer.marks.high).min(to.end),
         };
         let mut last_stable = match writer.tail.as_mut() {
             Some(tail) => tail.last_stable(high),

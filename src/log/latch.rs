@@ -38,9 +38,9 @@ impl FailureLatch {
         error
     }
 
-    /// Trips for `error` unless all it says is that the disk is full, and hands it back.
+    /// Trips for `error`, unless all it says is that the disk is full or no descriptor free, and hands it back.
     pub(crate) fn trip_unless_full(&self, error: Error) -> Error {
-        if error.kind() == ErrorKind::StorageFull { error } else { self.trip(error) }
+        if error.kind() == ErrorKind::StorageFull || error.is_passing() { error } else { self.trip(error) }
     }
 
     /// Begins a step that must be finished: an early return or a panic in it trips the latch, as locks do not poison.

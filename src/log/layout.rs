@@ -78,7 +78,19 @@ impl Layout {
         layout.revert_unfinished(&mut swaps, &cleaned);
         layout.finish_swaps(&mut used, swaps, swap_end)?;
         layout.sort(used);
+        layout.drop_stray_snapshots();
         Ok(layout)
+    }
+
+    /// Snapshots are kept at the bases of segments, and the newest of all others if it is of the last segment: an earlier
+    /// close wrote it. (`ProducerStateManager.removeStraySnapshots`)
+    fn drop_stray_snapshots(&mut self) {
+        let is_base = |offset: &Offset| self.segments.binary_search_by_key(offset, |segment| segment.base).is_ok();
+        let (kept, mut stray): (Vec<_>, Vec<_>) = self.snapshots.drain(..).partition(is_base);
+        let last = self.segments.last().map_or(Offset::ZERO, |last| last.base);
+        self.snapshots = kept;
+        self.snapshots.extend(stray.pop_if(|newest| *newest >= last));
+        self.doomed.extend(stray.into_iter().map(|offset| file_name(offset, FileKind::Snapshot)));
     }
 
     fn take_other(&mut self, entry: &Entry) {

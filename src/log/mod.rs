@@ -174,6 +174,9 @@ impl Log {
 
     /// Puts another configuration in force, from the next append or roll on.
     pub fn set_config(&self, config: LogConfig) {
+        if config.cleanup_policy.compact {
+            self.checkpoint.note_gaps();
+        }
         let config = Arc::new(config);
         let mut writer = self.writer.lock();
         writer.config = Arc::clone(&config);

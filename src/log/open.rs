@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::clock::Clock;
-use crate::error::{Corruption, ErrorKind, Result};
+use crate::error::{Corruption, CorruptionReason, ErrorKind, Result};
 use crate::io::{Directory, GroupSync, Region, View, generation};
 use crate::log::checkpoint::{Checkpoint, CheckpointFile, RecoveryPoint};
 use crate::log::close::Ends;
@@ -119,13 +119,14 @@ impl Log {
         if options.mode == OpenMode::Write {
             opening.tidy()?;
         }
-        let found = match options.last_close {
+        let mut found = match options.last_close {
             LastClose::Clean(ends) if opening.is_as_closed(&ends) => opening.as_closed(&ends)?,
             LastClose::Clean(_) => opening.recovered(false)?,
             LastClose::Unclean { same_power } => opening.recovered(same_power)?,
             LastClose::Kafka { clean: true, .. } => opening.kafka_closed()?,
             LastClose::Kafka { .. } => opening.recovered(false)?,
         };
+        found.recovery.damage.splice(0..0, opening.damage.clone());
         Ok(opening.into_log(found))
     }
 }
@@ -136,21 +137,26 @@ pub(super) struct Opening<'a> {
     pub(super) options: &'a LogOptions,
     pub(super) layout: Layout,
     pub(super) checkpoint: Checkpoint,
+    /// What is wrong with the checkpoint's file, if anything is.
+    damage: Option<Corruption>,
 }
 
 impl<'a> Opening<'a> {
     fn new(directory: Arc<dyn Directory>, options: &'a LogOptions) -> Result<Self> {
         // A reader asks for the checkpoint first: segments below its recovery point have their final length in the list.
-        let early =
-            if options.mode == OpenMode::ReadOnly { own_checkpoint(directory.as_ref(), options)? } else { None };
+        let early = match options.mode {
+            OpenMode::ReadOnly => own_checkpoint(directory.as_ref(), options)?,
+            OpenMode::Write => OwnCheckpoint::default(),
+        };
         let entries = directory.list()?;
         let swap_end = |name: &str, len: u64| swap_end(directory.as_ref(), name, len);
         let layout = Layout::of(directory.path(), &entries, &swap_end)?;
         let has_checkpoint = entries.iter().any(|entry| entry.name == super::checkpoint::FILE);
         let late = has_checkpoint && options.mode == OpenMode::Write;
         let own = if late { own_checkpoint(directory.as_ref(), options)? } else { early };
-        let checkpoint = own.unwrap_or_else(|| assumed_checkpoint(options.last_close, &layout));
-        Ok(Self { directory, options, layout, checkpoint })
+        let mut checkpoint = own.checkpoint.unwrap_or_else(|| assumed_checkpoint(options.last_close, &layout));
+        checkpoint.may_have_gaps |= options.config.cleanup_policy.compact;
+        Ok(Self { directory, options, layout, checkpoint, damage: own.damage })
     }
 
     /// Removes what is doomed and finishes what was interrupted, durably.
@@ -201,11 +207,6 @@ impl<'a> Opening<'a> {
 
     pub(super) fn log_path(&self, files: &SegmentFiles) -> PathBuf {
         self.directory.path().join(self.log_name(files))
-    }
-
-    /// Whether offsets may be left out above the recovery point: a follower of a compacted log gets it with gaps.
-    pub(super) fn may_have_gaps(&self) -> bool {
-        self.options.config.cleanup_policy.compact || matches!(self.options.last_close, LastClose::Kafka { .. })
     }
 
     /// Removes the segments from the one at `index` on, newest first: each is durably gone before the one in front of
@@ -353,11 +354,31 @@ impl<'a> Opening<'a> {
     }
 }
 
-/// The checkpoint in the directory. One in a directory of Kafka's is from before Kafka had it, and says nothing.
-fn own_checkpoint(directory: &dyn Directory, options: &LogOptions) -> Result<Option<Checkpoint>> {
-    match options.last_close {
-        LastClose::Kafka { .. } => Ok(None),
-        _ => Checkpoint::read(directory),
+/// The checkpoint in the directory, or what is wrong with it.
+#[derive(Default)]
+struct OwnCheckpoint {
+    checkpoint: Option<Checkpoint>,
+    damage: Option<Corruption>,
+}
+
+/// Reads the checkpoint in the directory. One in a directory of Kafka's is from before Kafka had it, and says nothing.
+/// One that cannot be read says nothing either: then everything is recovered.
+fn own_checkpoint(directory: &dyn Directory, options: &LogOptions) -> Result<OwnCheckpoint> {
+    if matches!(options.last_close, LastClose::Kafka { .. }) {
+        return Ok(OwnCheckpoint::default());
+    }
+    match Checkpoint::read(directory) {
+        Ok(checkpoint) => Ok(OwnCheckpoint { checkpoint, damage: None }),
+        Err(error) if matches!(error.kind(), ErrorKind::Corruption | ErrorKind::Io) => {
+            let unreadable = || Corruption {
+                path: Some(directory.path().join(super::checkpoint::FILE)),
+                position: 0,
+                reason: CorruptionReason::SideFile(error.to_string()),
+            };
+            let damage = error.corruption().cloned().unwrap_or_else(unreadable);
+            Ok(OwnCheckpoint { checkpoint: None, damage: Some(damage) })
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -370,7 +391,7 @@ fn assumed_checkpoint(last_close: LastClose, layout: &Layout) -> Checkpoint {
             recovery_point: nothing,
             log_start: first,
             high_watermark: first,
-            cut_segments: Vec::new(),
+            ..Checkpoint::default()
         };
     };
     let floor = layout.segments.iter().rev().find(|segment| segment.base <= offset);
@@ -379,7 +400,8 @@ fn assumed_checkpoint(last_close: LastClose, layout: &Layout) -> Checkpoint {
         recovery_point: RecoveryPoint { offset: offset.max(first), base, position: 0 },
         log_start: log_start.unwrap_or(first),
         high_watermark: high_watermark.unwrap_or(first),
-        cut_segments: Vec::new(),
+        may_have_gaps: true,
+        ..Checkpoint::default()
     }
 }
 

@@ -1,15 +1,15 @@
-//! Reads: by offset up to a mark, and by time. No lock: a mark first, then the snapshot of segments, which is then at
-//! least as new.
+//! Reads: by offset up to a mark, and by time. No lock: a mark, and the snapshot of segments that it was read of.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::log::Log;
+use crate::error::{CorruptionReason, Error, ErrorKind, Result};
 use crate::log::segment_set::SegmentSet;
+use crate::log::{Log, replay};
 use crate::record::{Next, RecordBatch, next_batch};
-use crate::segment::AbortedTransaction;
+use crate::segment::transaction_index::TransactionIndex;
+use crate::segment::{AbortedTransaction, Fetch, Segment};
 use crate::sync::Arc;
 use crate::types::{Isolation, Offset, ReadUpTo, Timestamp};
 
@@ -104,8 +104,8 @@ impl Log {
         self.on_current_set(limit.up_to, limit.isolation, |set, mark| self.read_from(set, mark, offset, limit))
     }
 
-    /// Does `work` up to a mark, on the snapshot of segments, which is loaded second and so at least as new; once more, if
-    /// a segment went away before it was first opened.
+    /// Does `work` up to a mark, on the snapshot of segments that goes with it; once more, if a segment went away before
+    /// it was first opened.
     fn on_current_set<T>(
         &self,
         up_to: ReadUpTo,
@@ -113,11 +113,23 @@ impl Log {
         work: impl Fn(&SegmentSet, Offset) -> Result<T>,
     ) -> Result<T> {
         loop {
-            let mark = self.marks.limit(up_to, isolation);
-            let set = self.segments.load_full();
+            let (set, mark) = self.settled(|| self.marks.limit(up_to, isolation));
             match work(&set, mark) {
                 Err(error) if error.kind() == ErrorKind::NotFound && !self.is_current(&set) => {}
                 done => return done,
+            }
+        }
+    }
+
+    /// Marks, and the segments that were current all the while they were loaded. A cut lowers the marks, then replaces
+    /// the segments, and only then the log grows again: so nothing that grew behind a cut is ever read up to a mark from
+    /// before it.
+    pub(super) fn settled<T>(&self, load: impl Fn() -> T) -> (Arc<SegmentSet>, T) {
+        loop {
+            let set = self.segments.load_full();
+            let marks = load();
+            if self.is_current(&set) {
+                return (set, marks);
             }
         }
     }
@@ -139,12 +151,23 @@ impl Log {
                 break;
             }
             let segment_end = set.end_of(index, mark).min(mark);
-            let Some(run) = segment.fetch(offset, segment_end, limit.max_bytes)? else { continue };
+            let run = match segment.fetch(offset..segment_end, limit.max_bytes, self.checkpoint.may_have_gaps())? {
+                Fetch::Run(run) if run.first_offset > offset => {
+                    self.check_gap(segment, run.position, offset, run.first_offset)?;
+                    run
+                }
+                Fetch::Run(run) => run,
+                Fetch::Nothing(position) if offset < segment_end => {
+                    self.check_gap(segment, position, offset, segment_end)?;
+                    continue;
+                }
+                Fetch::Beyond | Fetch::Nothing(_) | Fetch::Unsettled => continue,
+            };
             if !limit.at_least_one && run.bytes.len() > limit.max_bytes {
                 break;
             }
             if limit.isolation == Isolation::ReadCommitted {
-                fetched.aborted = Self::aborted_in(set, index, &(offset..run.next_offset))?;
+                fetched.aborted = self.aborted_in(set, index, &(offset..run.next_offset))?;
             }
             fetched.next_offset = run.next_offset;
             fetched.bytes = run.bytes;
@@ -153,17 +176,44 @@ impl Log {
         Ok(fetched)
     }
 
+    /// Whether the offsets from `from` to `to` may be missing: where none is ever left out, they are lost.
+    fn check_gap(&self, segment: &Segment, position: u64, from: Offset, to: Offset) -> Result<()> {
+        if self.checkpoint.may_have_gaps() {
+            return Ok(());
+        }
+        let reason = CorruptionReason::BaseOffset { expected: from.as_i64(), found: to.as_i64() };
+        Err(Error::corrupt(position, reason).located(segment.region().path(), 0))
+    }
+
     /// Aborted transactions with records in `range`. The entry lies with the marker, so segments from `first` on are
     /// looked at until one tells that nothing behind it can concern the range. (`LocalLog.collectAbortedTransactions`)
-    fn aborted_in(set: &SegmentSet, first: usize, range: &Range<Offset>) -> Result<Vec<AbortedTransaction>> {
+    fn aborted_in(&self, set: &SegmentSet, first: usize, range: &Range<Offset>) -> Result<Vec<AbortedTransaction>> {
         let mut found = Vec::new();
-        for segment in set.segments().iter().skip(first) {
-            let known = segment.aborted()?;
+        for index in first..set.segments().len() {
+            let known = self.aborted_of(set, index)?;
             if known.as_ref().as_ref().is_some_and(|index| index.collect(range, &mut found)) {
                 break;
             }
         }
         Ok(found)
+    }
+
+    /// The transaction index of the segment at `index`. It is derived: one that cannot be understood is made anew, in
+    /// memory, and a clean close writes it.
+    pub(super) fn aborted_of(&self, set: &SegmentSet, index: usize) -> Result<Arc<Option<TransactionIndex>>> {
+        let Some(segment) = set.segments().get(index) else { return Ok(Arc::new(None)) };
+        match segment.aborted() {
+            Err(error) if replay::is_bad_index(&error) => {
+                let end = set.end_of(index, self.marks.end());
+                let snapshots = self.snapshots()?;
+                let anew = replay::aborted(self.directory.as_ref(), &snapshots, &set.segments()[..=index], end)?;
+                if segment.indexes().is_files() {
+                    segment.rebuild_indexes()?;
+                }
+                Ok(segment.keep_aborted(anew))
+            }
+            known => known,
+        }
     }
 
     /// The first record at or after `target`, in offset order, as far as a reader `up_to` a mark sees.

@@ -8,7 +8,7 @@ use crate::io::{Region, View};
 use crate::log::durability::Sealing;
 use crate::log::layout::SegmentFiles;
 use crate::log::open::{CutReason, OpenMode, Opening, Recovery};
-use crate::log::replay::Replay;
+use crate::log::replay::{self, Replay};
 use crate::log::tail::{Tail, index_settings};
 use crate::record::BatchHeader;
 use crate::segment::file_name::{FileKind, file_name};
@@ -96,7 +96,7 @@ impl<'a, 'o> Recovering<'a, 'o> {
         let first_base = files.get(first).filter(|_| !is_lost).map_or(point.offset, |files| files.base);
         let mut replay = opening.replay_from(first_base)?;
         replay.load_epochs(opening.directory.as_ref(), checkpoint.log_start, Offset::MAX)?;
-        let expected = Expected { offset: first_base, epoch: LeaderEpoch::NONE, gaps: opening.may_have_gaps() };
+        let expected = Expected { offset: first_base, epoch: LeaderEpoch::NONE, gaps: checkpoint.may_have_gaps };
         let mut found = Found::new(Vec::new(), first_base, first_base);
         if is_lost {
             let path = opening.directory.path().join(file_name(point.base, FileKind::Log));
@@ -159,10 +159,34 @@ impl<'a, 'o> Recovering<'a, 'o> {
     /// Segments wholly below the recovery point: not looked at, but for the producers' state.
     fn take_trusted(&mut self) -> Result<()> {
         for index in 0..self.first {
-            let segment = self.opening.sealed(&self.files[index]);
+            let files = self.files[index];
+            let segment = self.opening.sealed(&files);
             let end = self.files.get(index + 1).map_or(self.expected.offset, |next| next.base);
             self.replay.segment(&segment, end)?;
-            self.found.segments.push(segment);
+            if files.log_len == 0 && end > files.base && !self.expected.gaps {
+                self.note_damage(index, Error::corrupt(0, CorruptionReason::Truncated { expected: 1, found: 0 }));
+            }
+            self.found.segments.push(Arc::clone(&segment));
+            if files.has_transaction_index {
+                self.check_aborted(&segment, end)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the transaction index of a segment anew, the last one taken, if it cannot be understood.
+    fn check_aborted(&mut self, segment: &Arc<Segment>, end: Offset) -> Result<()> {
+        match segment.aborted() {
+            Err(error) if replay::is_bad_index(&error) => {}
+            known => return known.map(drop),
+        }
+        let directory = self.opening.directory.as_ref();
+        let aborted = replay::aborted(directory, &self.opening.layout.snapshots, &self.found.segments, end)?;
+        segment.keep_aborted(aborted);
+        segment.rebuild_indexes()?;
+        self.found.recovery.rebuilt_indexes += 1;
+        if self.opening.options.mode == OpenMode::Write {
+            self.found.unsealed.push(Sealing { segment: Arc::clone(segment), snapshot: None, trim: false });
         }
         Ok(())
     }

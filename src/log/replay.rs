@@ -8,8 +8,10 @@ use crate::log::producer_snapshot;
 use crate::log::producer_state::ProducerState;
 use crate::record::{BatchHeader, RecordBatch, TransactionResult};
 use crate::segment::file_name::{FileKind, file_name};
+use crate::segment::transaction_index::TransactionIndex;
 use crate::segment::walk::{Next, next_at};
 use crate::segment::{AbortedTransaction, Segment};
+use crate::sync::Arc;
 use crate::types::{LeaderEpoch, Offset, Timestamp};
 
 /// The largest snapshot that is read: some 20 million producers.
@@ -72,6 +74,16 @@ impl Replay {
 
     /// Replays a whole segment that ends at `end`, headers only, up to damage.
     pub(super) fn segment(&mut self, segment: &Segment, end: Offset) -> Result<()> {
+        self.segment_aborts(segment, end, |_| Ok(()))
+    }
+
+    /// The same; `take` is told of each transaction that is aborted there.
+    fn segment_aborts(
+        &mut self,
+        segment: &Segment,
+        end: Offset,
+        mut take: impl FnMut(AbortedTransaction) -> Result<()>,
+    ) -> Result<()> {
         if end <= self.from {
             return Ok(());
         }
@@ -86,7 +98,9 @@ impl Replay {
             if header.last_offset() >= end {
                 break;
             }
-            self.batch(&header, &view[position..position + header.size()]);
+            if let Some(aborted) = self.batch(&header, &view[position..position + header.size()]) {
+                take(aborted)?;
+            }
             position += header.size();
         }
         Ok(())
@@ -120,6 +134,30 @@ impl Replay {
         let completed = self.producers.apply(header, marker)?;
         (completed.result == TransactionResult::Abort).then_some(completed.transaction)
     }
+}
+
+/// The transactions that markers in the last of `segments` aborted, which ends at `end`, as the batches tell: the
+/// transaction index made anew.
+pub(super) fn aborted(
+    directory: &dyn Directory,
+    snapshots: &[Offset],
+    segments: &[Arc<Segment>],
+    end: Offset,
+) -> Result<TransactionIndex> {
+    let index = TransactionIndex::new();
+    let Some((last, before)) = segments.split_last() else { return Ok(index) };
+    // Whoever has expired since had not when the marker came.
+    let mut replay = Replay::start(directory, snapshots, last.base_offset(), Timestamp::from_millis(0))?;
+    for (place, segment) in before.iter().enumerate() {
+        replay.segment(segment, segments[place + 1].base_offset())?;
+    }
+    replay.segment_aborts(last, end, |aborted| index.push(aborted))?;
+    Ok(index)
+}
+
+/// Whether a transaction index is to be made anew, and not the log to be given up.
+pub(super) fn is_bad_index(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corruption | ErrorKind::UnsupportedVersion)
 }
 
 /// A side file that says nothing is made anew.

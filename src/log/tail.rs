@@ -221,7 +221,7 @@ impl Log {
     /// in front of one whose name is lost.
     pub(super) fn sync_names(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
         if writer.directory_dirty {
-            self.directory.sync().map_err(|error| self.latch.trip(error))?;
+            self.directory.sync().map_err(|error| self.latch.trip_unless_full(error))?;
             writer.directory_dirty = false;
         }
         Ok(())

@@ -182,7 +182,11 @@ fn read_committed_ends_at_the_last_stable_offset() {
 }
 
 mod damage;
+mod derived;
 mod failures;
 mod full_disk;
+mod gaps;
+mod marks;
 mod recovery;
+mod remapped;
 mod transactions;

@@ -37,7 +37,8 @@ impl Log {
     /// above the cut that opening had found is gone with the rest, and appends are taken again.
     ///
     /// # Errors
-    /// [`ErrorKind::OffsetOutOfRange`] below the log start. What writing can answer: after a failure half way the
+    /// [`ErrorKind::OffsetOutOfRange`] below the log start. [`ErrorKind::Corruption`] if the place cannot be found for
+    /// damage in front of it; the error says where a cut would be possible. What writing can answer: after a failure half way the
     /// partition takes no more writes until it is reopened.
     pub fn truncate(&self, offset: Offset) -> Result<Offset> {
         let _turn = self.rounds.lock();
@@ -56,6 +57,8 @@ impl Log {
         }
         self.load_tail(&mut writer)?;
         let cut = self.find_cut(offset.min(writer.marks.end))?;
+        // Half way through it nothing may fail that can be seen before.
+        self.aborted_of(&self.segments.load(), cut.kept.wrapping_sub(1))?;
         self.lower_marks(&mut writer, &cut)?;
         let step = self.latch.begin()?;
         match self.cut(&mut writer, &cut) {
@@ -87,6 +90,7 @@ impl Log {
             checkpoint.recovery_point = RecoveryPoint { offset: cut.at, base: cut.at, position: 0 };
             checkpoint.high_watermark = checkpoint.high_watermark.min(cut.at);
             checkpoint.log_start = cut.at;
+            checkpoint.cuts += 1;
             checkpoint.cut_segments.clear();
             Some(checkpoint)
         })?;
@@ -116,18 +120,12 @@ impl Log {
     fn find_cut(&self, offset: Offset) -> Result<Cut> {
         let set = self.segments.load();
         let Some(index) = set.floor(offset) else { return Ok(Cut { at: offset, kept: 0, position: 0 }) };
-        let segment = &set.segments()[index];
-        let view = segment.view()?;
-        match segment.locate(&view, offset)? {
+        let place = set.segments()[index].cut_place(offset, self.checkpoint.may_have_gaps())?;
+        if place.at < set.log_start() {
             // Nothing that may be read is left in front of the cut.
-            Some((_, header)) if header.base_offset < set.log_start() => {
-                Ok(Cut { at: set.log_start(), kept: 0, position: 0 })
-            }
-            Some((position, header)) => {
-                Ok(Cut { at: header.base_offset.min(offset), kept: index + 1, position: position as u64 })
-            }
-            None => Ok(Cut { at: offset, kept: index + 1, position: segment.size() }),
+            return Ok(Cut { at: set.log_start(), kept: 0, position: 0 });
         }
+        Ok(Cut { at: place.at, kept: index + 1, position: place.position })
     }
 
     /// Takes the durable mark down to the cut, in memory and on disk. Where there is no room for that, nothing is cut.
@@ -164,6 +162,7 @@ impl Log {
         let base = last_kept.map_or(cut.at, |segment| segment.base_offset());
         self.checkpoint.update(self.directory.as_ref(), |state| {
             let mut checkpoint = state.checkpoint.clone();
+            checkpoint.cuts += 1;
             if checkpoint.recovery_point.offset > cut.at {
                 checkpoint.recovery_point = RecoveryPoint { offset: cut.at, base, position: cut.position };
             }
@@ -172,7 +171,7 @@ impl Log {
                 checkpoint.cut_segments.retain(|known| known.base != base);
                 checkpoint.cut_segments.push(CutSegment { base, end: cut.at, position: cut.position });
             }
-            (checkpoint != state.checkpoint).then_some(checkpoint)
+            Some(checkpoint)
         })
     }
 

@@ -32,6 +32,11 @@ pub(crate) struct IndexFiles {
 }
 
 impl Indexes {
+    /// Whether they are searched in their files.
+    pub(crate) fn is_files(&self) -> bool {
+        matches!(self, Self::Files(_))
+    }
+
     /// The entry at or below `offset`, or `None` if a search has to start at the segment's start.
     ///
     /// # Errors

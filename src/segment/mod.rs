@@ -8,6 +8,7 @@ pub(crate) mod time_index;
 pub(crate) mod transaction_index;
 
 mod active;
+mod cut;
 pub(crate) mod indexes;
 #[expect(clippy::module_inception, reason = "the segment is what the module is named for")]
 mod segment;
@@ -16,5 +17,5 @@ pub(crate) mod walk;
 
 pub(crate) use active::{ActiveSegment, NewSegment};
 pub use segment::Segment;
-pub(crate) use segment::SegmentParts;
+pub(crate) use segment::{Fetch, SegmentParts};
 pub use transaction_index::AbortedTransaction;

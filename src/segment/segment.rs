@@ -14,7 +14,7 @@ use crate::segment::memory_index::IndexSettings;
 use crate::segment::transaction_index::{AbortedTransaction, TransactionIndex};
 use crate::segment::verified::Verified;
 use crate::segment::walk::{Next, check_crc, next_at, skip_below};
-use crate::sync::{Arc, ArcSwap, OnceLock};
+use crate::sync::{Arc, ArcSwap};
 use crate::types::{Offset, Timestamp};
 
 /// A run of batches in one file, and the indexes that search it.
@@ -29,7 +29,7 @@ pub struct Segment {
     indexes: ArcSwap<Indexes>,
     /// The transaction index: `None` while it is only in its file.
     aborted: ArcSwap<Option<TransactionIndex>>,
-    verified: OnceLock<Verified>,
+    verified: ArcSwap<Verified>,
     verify_always: bool,
 }
 
@@ -54,13 +54,30 @@ pub(crate) struct SegmentParts {
 /// The largest transaction index that is read: a segment's worth of markers.
 const TRANSACTION_INDEX_MAX: u64 = 1 << 30;
 
-/// Whole batches from a segment: what a fetch answers.
+/// Whole batches from a segment.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
     /// The bytes, which keep the mapping alive.
     pub(crate) bytes: Bytes,
+    /// The base offset of the first batch.
+    pub(crate) first_offset: Offset,
+    /// Where in the file that begins.
+    pub(crate) position: u64,
     /// The offset behind the last batch.
     pub(crate) next_offset: Offset,
+}
+
+/// What a fetch answers.
+#[derive(Clone, Debug)]
+pub(crate) enum Fetch {
+    /// Batches, at least one.
+    Run(Run),
+    /// The first batch there does not end below the end that was asked for.
+    Beyond,
+    /// There is none: the file's bytes end at this position.
+    Nothing(u64),
+    /// There is none in a file that another process may have changed since it was looked at.
+    Unsettled,
 }
 
 impl Segment {
@@ -73,7 +90,7 @@ impl Segment {
             settings: parts.settings,
             indexes: ArcSwap::from_pointee(parts.indexes),
             aborted: ArcSwap::from_pointee(parts.aborted),
-            verified: OnceLock::new(),
+            verified: ArcSwap::from_pointee(Verified::nothing()),
             verify_always: parts.verify_always,
         }
     }
@@ -164,7 +181,7 @@ impl Segment {
     }
 
     /// The first batch whose last offset is `offset` or above: its position and header. `None` if there is none.
-    pub(crate) fn locate(&self, bytes: &[u8], offset: Offset) -> Result<Option<(usize, BatchHeader)>> {
+    pub(crate) fn locate(&self, bytes: &View, offset: Offset) -> Result<Option<(usize, BatchHeader)>> {
         let start = skip_below(bytes, self.start_for(bytes, offset)?, offset);
         self.walk_until(bytes, start, |header| header.last_offset() >= offset)
     }
@@ -196,7 +213,7 @@ impl Segment {
     /// Walks from `start` to the first batch for which `wanted` holds.
     fn walk_until(
         &self,
-        bytes: &[u8],
+        bytes: &View,
         start: usize,
         wanted: impl Fn(&BatchHeader) -> bool,
     ) -> Result<Option<(usize, BatchHeader)>> {
@@ -211,10 +228,11 @@ impl Segment {
         }
     }
 
-    /// Whether nothing but room that was never used follows: zeros with something behind them are damage.
-    fn check_end(&self, bytes: &[u8], position: usize) -> Result<()> {
-        let rest = bytes.get(position..).unwrap_or_default();
-        if rest.iter().all(|byte| *byte == 0) {
+    /// Whether nothing but room that was never used follows: zeros with something behind them are damage, but where
+    /// another process is just writing.
+    fn check_end(&self, view: &View, position: usize) -> Result<()> {
+        let rest = view.get(position..).unwrap_or_default();
+        if view.source().is_none() || rest.iter().all(|byte| *byte == 0) {
             return Ok(());
         }
         let reason = CorruptionReason::Header("zeros instead of a batch".to_owned());
@@ -223,7 +241,7 @@ impl Segment {
 
     /// Where a walk to `offset` may start. An index entry counts only if the batch it names is there; an index that
     /// lies is made anew.
-    fn start_for(&self, bytes: &[u8], offset: Offset) -> Result<usize> {
+    pub(super) fn start_for(&self, bytes: &[u8], offset: Offset) -> Result<usize> {
         match self.indexes.load().floor(offset) {
             Ok(None) => return Ok(0),
             Ok(Some(entry)) if names_a_batch(bytes, entry) => return Ok(entry.position.index()),
@@ -234,34 +252,40 @@ impl Segment {
     }
 
     /// Builds the indexes anew from the log file, and keeps them in memory.
-    fn rebuild_indexes(&self) -> Result<Arc<Indexes>> {
+    pub(crate) fn rebuild_indexes(&self) -> Result<Arc<Indexes>> {
         let view = self.region.view()?;
         let writer = self.indexes.load().rebuilt(self.base, &view, self.settings);
         self.set_indexes(Indexes::Memory(Arc::clone(writer.index())));
         Ok(self.indexes())
     }
 
-    /// Whole, verified batches from the one that holds `from` on: those that end below `end`, about `max_bytes` of
-    /// them, and at least one. `None` if there is none.
-    pub(crate) fn fetch(&self, from: Offset, end: Offset, max_bytes: usize) -> Result<Option<Run>> {
-        let view = self.view()?;
-        let Some((position, first)) = self.locate(&view, from)? else { return Ok(None) };
+    /// Whole, verified batches from the one that holds the start of `range` on: those that end below its end, about `max_bytes` of
+    /// them, and at least one. `gaps`: offsets may be left out between them.
+    pub(crate) fn fetch(&self, range: Range<Offset>, max_bytes: usize, gaps: bool) -> Result<Fetch> {
+        let (view, end) = (self.view()?, range.end);
+        let Some((position, first)) = self.locate(&view, range.start)? else {
+            let is_mapped = view.source().is_some() || view.is_empty();
+            return Ok(if is_mapped { Fetch::Nothing(view.len() as u64) } else { Fetch::Unsettled });
+        };
         if first.last_offset() >= end {
-            return Ok(None);
+            return Ok(Fetch::Beyond);
         }
-        self.verify(&view, position, &first)?;
+        let known = self.verified_in(&view);
+        self.verify(known.as_deref(), &view, position, &first)?;
         let mut stop = position + first.size();
         let mut next_offset = first.next_offset();
         while let Next::Batch(header) = next_at(&view, stop) {
             let size = stop - position + header.size();
-            let beyond = header.last_offset() >= end || size > max_bytes || header.base_offset < next_offset;
-            if beyond || self.verify(&view, stop, &header).is_err() {
+            let beyond = header.last_offset() >= end || size > max_bytes;
+            let follows = header.base_offset == next_offset || (gaps && header.base_offset > next_offset);
+            if beyond || !follows || self.verify(known.as_deref(), &view, stop, &header).is_err() {
                 break;
             }
             next_offset = header.next_offset();
             stop += header.size();
         }
-        Ok(Some(Run { bytes: view.slice(position..stop), next_offset }))
+        let (bytes, first_offset) = (view.slice(position..stop), first.base_offset);
+        Ok(Fetch::Run(Run { bytes, first_offset, position: position as u64, next_offset }))
     }
 
     /// The first record from `from` on, below `end`, whose timestamp is `target` or later.
@@ -316,7 +340,7 @@ impl Segment {
         header: &BatchHeader,
         wanted: impl Fn(Offset, Timestamp) -> bool,
     ) -> Result<Option<(Offset, Timestamp)>> {
-        self.verify(view, position, header)?;
+        self.verify(self.verified_in(view).as_deref(), view, position, header)?;
         let batch = RecordBatch::trusted(*header, &view[position..position + header.size()]);
         let payload = batch.payload(&DecompressionLimits::default())?;
         for record in payload.records() {
@@ -328,14 +352,30 @@ impl Segment {
         Ok(None)
     }
 
-    /// Checks the batch's checksum, unless it has passed since the segment was opened.
-    fn verify(&self, bytes: &[u8], position: usize, header: &BatchHeader) -> Result<()> {
-        let verified = self.verified.get_or_init(|| Verified::new(bytes.len()));
-        if !self.verify_always && verified.contains(position) {
-            return self.check_pages();
+    /// What is known of the mapping that `view` shows; `None` if every batch is to be checked.
+    fn verified_in(&self, view: &View) -> Option<Arc<Verified>> {
+        let source = view.source().filter(|_| !self.verify_always)?;
+        let known = self.verified.load();
+        if known.mapping() == source.number {
+            return Some(Arc::clone(&known));
         }
-        check_crc(bytes, position, header).map_err(|error| error.located(self.region.path(), 0))?;
-        verified.insert(position);
+        if known.mapping() > source.number {
+            // The view is from before the segment was mapped again.
+            return None;
+        }
+        let fresh = Arc::new(Verified::of(source));
+        self.verified.store(Arc::clone(&fresh));
+        Some(fresh)
+    }
+
+    /// Checks the batch's checksum, unless it has passed since the segment was mapped.
+    fn verify(&self, known: Option<&Verified>, bytes: &[u8], position: usize, header: &BatchHeader) -> Result<()> {
+        if !known.is_some_and(|known| known.contains(position)) {
+            check_crc(bytes, position, header).map_err(|error| error.located(self.region.path(), 0))?;
+            if let Some(known) = known {
+                known.insert(position);
+            }
+        }
         self.check_pages()
     }
 
@@ -351,7 +391,8 @@ impl Segment {
     /// The transactions aborted by markers in this segment, in order.
     ///
     /// # Errors
-    /// What reading the transaction index can answer.
+    /// What reading the transaction index can answer. One that cannot be understood is to be made anew:
+    /// [`Segment::keep_aborted`].
     pub(crate) fn aborted(&self) -> Result<Arc<Option<TransactionIndex>>> {
         let known = self.aborted.load_full();
         if known.is_some() {
@@ -364,8 +405,15 @@ impl Segment {
             Err(error) if error.kind() == ErrorKind::NotFound => TransactionIndex::new(),
             Err(error) => return Err(error),
         };
-        self.aborted.store(Arc::new(Some(index)));
-        Ok(self.aborted.load_full())
+        Ok(self.keep_aborted(index))
+    }
+
+    /// Keeps a transaction index that was read, or made anew, unless there is one by now: the writer may have added to
+    /// that. Answers which one is kept.
+    pub(crate) fn keep_aborted(&self, index: TransactionIndex) -> Arc<Option<TransactionIndex>> {
+        let index = Arc::new(Some(index));
+        self.aborted.rcu(|known| Arc::clone(if known.is_some() { known } else { &index }));
+        self.aborted.load_full()
     }
 
     /// Adds an aborted transaction whose marker this segment just took.

@@ -1,5 +1,6 @@
-//! Which batches of a segment have passed their checksum since the segment was opened.
+//! Which batches of a segment have passed their checksum since the segment was mapped.
 
+use crate::io::Source;
 use crate::sync::{AtomicU64, OnceLock, Ordering};
 
 /// A bit for every 32 bytes of the log file, set for the place where a verified batch starts.
@@ -7,6 +8,8 @@ use crate::sync::{AtomicU64, OnceLock, Ordering};
 /// No two batches start in the same 32 bytes, as the smallest has 61. Memory comes in chunks of 4 KiB for each MiB of
 /// log that was looked at.
 pub(crate) struct Verified {
+    /// The mapping in which they were checked: what another one shows may have come from the disk anew.
+    mapping: u64,
     chunks: Box<[OnceLock<Box<[AtomicU64; CHUNK_WORDS]>>]>,
 }
 
@@ -15,9 +18,20 @@ const CHUNK_WORDS: usize = 512;
 const CHUNK_BYTES: usize = CHUNK_WORDS * 64 * GRAIN;
 
 impl Verified {
-    /// For a log file that may grow to `capacity` bytes: nothing is verified.
-    pub(crate) fn new(capacity: usize) -> Self {
-        Self { chunks: (0..capacity.div_ceil(CHUNK_BYTES).max(1)).map(|_| OnceLock::new()).collect() }
+    /// Of no mapping at all.
+    pub(crate) fn nothing() -> Self {
+        Self { mapping: 0, chunks: Box::default() }
+    }
+
+    /// Of a mapping in which nothing is verified yet. It remembers for all bytes that this may come to show.
+    pub(crate) fn of(source: Source) -> Self {
+        let chunks = (0..source.len.div_ceil(CHUNK_BYTES)).map(|_| OnceLock::new()).collect();
+        Self { mapping: source.number, chunks }
+    }
+
+    /// The mapping's number, or 0.
+    pub(crate) fn mapping(&self) -> u64 {
+        self.mapping
     }
 
     /// Whether the batch at `position` has passed.
@@ -48,7 +62,7 @@ mod tests {
 
     #[test]
     fn neighbouring_batches_do_not_share_a_bit() {
-        let verified = Verified::new(3 * CHUNK_BYTES);
+        let verified = Verified::of(Source { number: 1, len: 3 * CHUNK_BYTES });
         for position in (0..3 * CHUNK_BYTES).step_by(61 * 7) {
             assert!(!verified.contains(position), "{position}");
             verified.insert(position);

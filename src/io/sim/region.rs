@@ -12,7 +12,7 @@ use super::faults::Call;
 use super::file::{File, PAGE, Part};
 use super::image::{Event, NodeId};
 use crate::error::{Corruption, CorruptionReason, Error, ErrorKind, Result};
-use crate::io::view::Mapping;
+use crate::io::view::{Mapping, Source};
 use crate::io::{FileRange, Region, View, Way, sealed};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 
@@ -165,7 +165,9 @@ impl Region for SimRegion {
         let file = self.open(&mut handle, &mut state)?;
         let len = usize::try_from(self.len()).unwrap_or(usize::MAX);
         let bytes = state.image().file(file).map(|file| file.snapshot(len)).unwrap_or_default();
-        Ok(snapshot_view(bytes, len))
+        // One mapping as long as there is the handle: what a real one would show.
+        let reach = handle.capacity.map_or(len, |capacity| usize::try_from(capacity).unwrap_or(len).max(len));
+        Ok(View::new(Arc::new(Snapshot { bytes, source: Some(Source { number: 1, len: reach }) }), len))
     }
 
     fn sync(&self) -> Result<()> {
@@ -224,13 +226,20 @@ fn memory_file(contents: &[u8]) -> std::io::Result<std::fs::File> {
 
 /// A view of the first `len` bytes of a file as they are now: later stores go to a copy.
 pub(super) fn snapshot_view(bytes: Arc<Vec<u8>>, len: usize) -> View {
-    View::new(Arc::new(Snapshot(bytes)), len)
+    View::new(Arc::new(Snapshot { bytes, source: None }), len)
 }
 
-struct Snapshot(Arc<Vec<u8>>);
+struct Snapshot {
+    bytes: Arc<Vec<u8>>,
+    source: Option<Source>,
+}
 
 impl Mapping for Snapshot {
     fn bytes(&self, end: usize) -> &[u8] {
-        &self.0[..end]
+        &self.bytes[..end]
+    }
+
+    fn source(&self) -> Option<Source> {
+        self.source
     }
 }

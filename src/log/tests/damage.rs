@@ -5,11 +5,11 @@ use crate::io::Directory;
 use crate::io::sim::{Call, Failure, Fault};
 use crate::segment::file_name::{FileKind, file_name};
 
-fn directory(disk: &SimDisk) -> Arc<dyn Directory> {
+pub(super) fn directory(disk: &SimDisk) -> Arc<dyn Directory> {
     disk.root().subdirectory("a-0").unwrap()
 }
 
-fn log_name(base: Offset) -> String {
+pub(super) fn log_name(base: Offset) -> String {
     file_name(base, FileKind::Log)
 }
 
@@ -32,6 +32,8 @@ fn goes_on_at_20(disk: &SimDisk, below: Offset) {
     assert_eq!(log.recovery().cut_bytes, 0);
     let first = log.read(Offset::ZERO, FetchLimit::bytes(10_000)).unwrap();
     assert!(first.next_offset <= below && !first.is_empty());
+    let lost = log.read(Offset::new(19), FetchLimit::bytes(100)).unwrap_err();
+    assert_eq!(lost.kind(), ErrorKind::Corruption);
     assert_eq!(*append(&log, &["behind"]).offsets.start(), Offset::new(20));
     log.shut();
     let log = open(disk, UNCLEAN);
@@ -167,4 +169,34 @@ fn an_abort_that_finds_no_transaction_index_leaves_nothing_behind() {
     assert_eq!(log.recovery().cut_bytes, 0);
     assert_eq!(log.end(ReadUpTo::Written), end);
     assert_eq!(transactions::aborted(&log), [7, 7]);
+}
+
+/// The last batches in front of the log end are damaged so that not even their headers can be read. The place of the cut
+/// was looked for by walking over them, and so nobody could cut them off.
+#[test]
+fn a_damaged_tail_can_be_cut_off() {
+    for byte in [7, 11, 16] {
+        let disk = SimDisk::new();
+        let log = open(&disk, UNCLEAN);
+        fill(&log, 0..20);
+        let last = log.segments().last().unwrap().base_offset();
+        let size = log.segments().last().unwrap().size() / (20 - last.get());
+        let ends = log.close().unwrap().unwrap();
+        let broken = last.get() + 1;
+        disk.flip_bit(&directory(&disk).path().join(log_name(last)), size + byte, 1).unwrap();
+        let log = open(&disk, LastClose::Clean(ends));
+        let error = log.truncate(Offset::new(19)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corruption, "byte {byte}");
+        assert!(error.to_string().contains(&format!("behind offset {broken} is damaged")), "{error}");
+        assert_eq!(log.truncate(Offset::new(broken)).unwrap(), Offset::new(broken));
+        for _ in broken..25 {
+            append(&log, &["other"]);
+        }
+        let written = values(&log, ReadUpTo::Written);
+        assert_eq!(written.len(), 25);
+        log.shut();
+        let log = open(&disk, UNCLEAN);
+        assert_eq!(log.recovery().damage, []);
+        assert_eq!(values(&log, ReadUpTo::Written), written);
+    }
 }

@@ -201,7 +201,8 @@ impl Run {
             }
         }
         raise_durable(host, &mut after);
-        let failed = result.as_ref().is_err_and(|error| error.kind() != ErrorKind::PreviousFailure);
+        let passes = |kind| matches!(kind, ErrorKind::PreviousFailure | ErrorKind::TooManyFiles);
+        let failed = result.as_ref().is_err_and(|error| !passes(error.kind()));
         self.judge(result.map(|_| ()))?;
         if failed {
             self.refuses = Refuses::Surely;

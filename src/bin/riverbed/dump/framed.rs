@@ -55,10 +55,11 @@ pub fn dump(bytes: &[u8], report: &mut Report<'_>) -> Outcome {
 /// files a cut left longer than they are.
 fn log_checkpoint(body: &[u8]) -> Option<Vec<Entry<'_>>> {
     let mut fields = Fields(body);
-    let names = ["recoveryPoint", "recoverySegment", "recoveryPosition", "logStart", "highWatermark"];
+    let names =
+        ["recoveryPoint", "recoverySegment", "recoveryPosition", "logStart", "highWatermark", "cuts", "mayHaveGaps"];
     let mut entries = vec![numbers(Entry::new(), &mut fields, &names)?];
     while !fields.0.is_empty() {
-        entries.push(numbers(Entry::new(), &mut fields, &["cutSegment"])?);
+        entries.push(numbers(Entry::new(), &mut fields, &["cutSegment", "cutEnd", "cutBytes"])?);
     }
     Some(entries)
 }
@@ -119,15 +120,17 @@ mod tests {
 
     #[test]
     fn bodies_are_read_to_their_end_or_refused() {
-        let checkpoint: Vec<u8> = [9_u64, 5, 700, 2, 8].iter().flat_map(|number| number.to_be_bytes()).collect();
-        let line = "recoveryPoint: 9 recoverySegment: 5 recoveryPosition: 700 logStart: 2 highWatermark: 8";
+        let checkpoint: Vec<u8> = [9_u64, 5, 700, 2, 8, 1, 0].iter().flat_map(|number| number.to_be_bytes()).collect();
+        let line = "recoveryPoint: 9 recoverySegment: 5 recoveryPosition: 700 logStart: 2 highWatermark: 8 cuts: 1 \
+                    mayHaveGaps: 0";
         assert_eq!(lines(log_checkpoint(&checkpoint)), Some(vec![line.into()]));
         for len in 0..checkpoint.len() {
             assert!(log_checkpoint(&checkpoint[..len]).is_none());
         }
-        let with_cuts = [checkpoint, vec![0; 7], vec![4]].concat();
-        assert_eq!(lines(log_checkpoint(&with_cuts)), Some(vec![line.into(), "cutSegment: 4".into()]));
-        assert!(log_checkpoint(&[0; 41]).is_none());
+        let with_cuts = [checkpoint, [4_u64, 6, 90].iter().flat_map(|number| number.to_be_bytes()).collect()].concat();
+        let cut = "cutSegment: 4 cutEnd: 6 cutBytes: 90";
+        assert_eq!(lines(log_checkpoint(&with_cuts)), Some(vec![line.into(), cut.into()]));
+        assert!(log_checkpoint(&[0; 57]).is_none());
         assert_eq!(lines(topics(&[0; 8])), Some(vec![]));
         assert!(topics(&[0xff; 40]).is_none());
         assert!(clean_mark(&[0xff; 40]).is_none());

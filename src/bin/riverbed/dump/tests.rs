@@ -73,9 +73,9 @@ fn a_frame_of_riverbeds_own_is_told_from_noise() {
         let crc = riverbed::crc32(&[&bytes, body].concat());
         [bytes, crc.to_be_bytes().to_vec(), body.to_vec()].concat()
     };
-    let good = frame(&[0; 40]);
+    let good = frame(&[0; 56]);
     assert_eq!(problems(&good), 0);
-    assert_eq!(problems(&frame(&[0; 39])), 1);
+    assert_eq!(problems(&frame(&[0; 55])), 1);
     for len in 4..good.len() {
         assert!(problems(&good[..len]) > 0, "{len}");
     }

@@ -1,0 +1,142 @@
+//! What is derived is made again where it cannot be read, and goes when it is no longer needed.
+
+use super::damage::directory;
+use super::*;
+use crate::segment::file_name::{FileKind, file_name};
+
+fn names(disk: &SimDisk, ending: &str) -> Vec<String> {
+    let mut names: Vec<String> = directory(disk).list().unwrap().into_iter().map(|entry| entry.name).collect();
+    names.retain(|name| name.ends_with(ending));
+    names.sort_unstable();
+    names
+}
+
+/// A transaction index is damaged. It answered its damage to every reader of committed records, and to the append of
+/// every abort marker; the log itself says all that it said.
+#[test]
+fn a_damaged_transaction_index_is_made_anew() {
+    for is_clean in [true, false] {
+        let disk = SimDisk::new();
+        let log = open(&disk, UNCLEAN);
+        transactions::abort_one(&log);
+        log.roll().unwrap();
+        transactions::try_abort_another(&log).unwrap();
+        let ends = log.close().unwrap().unwrap();
+        let good: Vec<Vec<u8>> =
+            names(&disk, ".txnindex").iter().map(|name| directory(&disk).read(name, 100).unwrap()).collect();
+        assert_eq!(good.len(), 2);
+        for name in names(&disk, ".txnindex") {
+            directory(&disk).put(&name, &[1; 33]).unwrap();
+        }
+        let log = open(&disk, if is_clean { LastClose::Clean(ends) } else { UNCLEAN });
+        assert_eq!(log.recovery().damage, []);
+        for (place, segment) in log.segments().iter().enumerate() {
+            let limit = FetchLimit::bytes(1000).isolation(Isolation::ReadCommitted);
+            let aborted = log.read(segment.base_offset(), limit).unwrap().aborted;
+            let expected = [(0, 1), (2, 3)].map(|(first, last)| (Offset::new(first), Offset::new(last)));
+            let found: Vec<_> = aborted.iter().map(|aborted| (aborted.first_offset, aborted.last_offset)).collect();
+            assert_eq!(found, expected[place..=place], "{aborted:?}");
+        }
+        log.close().unwrap().unwrap();
+        for (name, good) in names(&disk, ".txnindex").iter().zip(&good) {
+            assert_eq!(&directory(&disk).read(name, 100).unwrap(), good, "{name}, closed cleanly: {is_clean}");
+        }
+    }
+}
+
+/// The same, but the first to ask is a writer: of an abort marker, and of a cut.
+#[test]
+fn a_damaged_transaction_index_stops_no_writer() {
+    for is_cut in [true, false] {
+        let disk = SimDisk::new();
+        let log = open(&disk, UNCLEAN);
+        transactions::abort_one(&log);
+        fill(&log, 2..4);
+        let ends = log.close().unwrap().unwrap();
+        let name = file_name(Offset::ZERO, FileKind::TransactionIndex);
+        directory(&disk).put(&name, b"not an index").unwrap();
+        let log = open(&disk, LastClose::Clean(ends));
+        if is_cut {
+            assert_eq!(log.truncate(Offset::new(3)).unwrap(), Offset::new(3));
+            assert_eq!(transactions::aborted(&log), [7]);
+        } else {
+            transactions::try_abort_another(&log).unwrap();
+            assert_eq!(transactions::aborted(&log), [7, 7]);
+        }
+        log.close().unwrap().unwrap();
+    }
+}
+
+/// The log's own checkpoint is damaged. The partition could not be opened at all; it means no more than that everything
+/// is recovered, from the first segment on.
+#[test]
+fn rec_37_an_unreadable_checkpoint_means_recovery_of_everything() {
+    for is_clean in [true, false] {
+        let disk = SimDisk::new();
+        let log = open(&disk, UNCLEAN);
+        fill(&log, 0..20);
+        log.truncate(Offset::new(15)).unwrap();
+        fill(&log, 15..20);
+        log.sync().unwrap();
+        let segments = log.segments().len();
+        let last_close = match is_clean {
+            true => LastClose::Clean(log.close().unwrap().unwrap()),
+            false => UNCLEAN,
+        };
+        log.shut();
+        directory(&disk).put(checkpoint::FILE, b"no checkpoint").unwrap();
+        let log = open(&disk, last_close);
+        let damage = &log.recovery().damage;
+        assert_eq!(damage.len(), 1, "{damage:?}");
+        assert!(damage[0].path.as_ref().is_some_and(|path| path.ends_with(checkpoint::FILE)));
+        assert_eq!(values(&log, ReadUpTo::Written), numbered(0..20));
+        if !is_clean {
+            assert_eq!(log.recovery().rebuilt_indexes, segments as u64 - 1);
+            assert_eq!(log.end(ReadUpTo::Durable), Offset::ZERO);
+        }
+        fill(&log, 20..25);
+        log.sync().unwrap();
+        log.shut();
+        let log = open(&disk, UNCLEAN);
+        assert_eq!(log.recovery().damage, []);
+        assert_eq!(values(&log, ReadUpTo::Written), numbered(0..25));
+    }
+}
+
+/// Snapshots piled up, one for each close.
+#[test]
+fn snp_02_and_rec_30_snapshots_that_are_no_longer_needed_go() {
+    let disk = SimDisk::new();
+    let mut last_close = UNCLEAN;
+    for round in 0..6 {
+        let log = open(&disk, last_close);
+        fill(&log, round * 3..round * 3 + 3);
+        last_close = LastClose::Clean(log.close().unwrap().unwrap());
+    }
+    let log = open(&disk, last_close);
+    let bases: Vec<Offset> = log.segments().iter().map(|segment| segment.base_offset()).collect();
+    let expected: Vec<String> =
+        bases[1..].iter().chain([&Offset::new(18)]).map(|base| file_name(*base, FileKind::Snapshot)).collect();
+    assert_eq!(names(&disk, ".snapshot"), expected);
+}
+
+/// Index files without a log, and snapshots beyond its end, are of segments that are gone.
+#[test]
+fn snp_05_files_of_segments_that_are_gone_go_too() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..20);
+    log.sync().unwrap();
+    log.shut();
+    let stray = [FileKind::OffsetIndex, FileKind::TimeIndex, FileKind::TransactionIndex, FileKind::Snapshot];
+    for kind in stray {
+        directory(&disk).put(&file_name(Offset::new(100), kind), b"").unwrap();
+        directory(&disk).put(&file_name(Offset::new(1), kind), b"").unwrap();
+    }
+    let _log = open(&disk, UNCLEAN);
+    for kind in stray {
+        for base in [1, 100] {
+            assert_eq!(names(&disk, &file_name(Offset::new(base), kind)), [""; 0]);
+        }
+    }
+}
