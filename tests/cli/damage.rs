@@ -116,7 +116,46 @@ fn a_tail_is_cut_on_the_users_word() {
     verify(&dir, &[]).good();
     run(["truncate", "t", "1", "0", "--dir", path]).failed(1, "UnknownPartition");
     run(["truncate", "u", "0", "0", "--dir", path]).failed(1, "UnknownTopic");
-    run(["truncate", "t", "0", "9223372036854775808", "--dir", path]).failed(1, "OffsetOutOfRange");
-    run(["truncate", "t", "0", "-1", "--dir", path]).failed(2, "Usage");
+    run(["truncate", "t", "-1", "0", "--dir", path]).failed(1, "UnknownPartition");
+    run(["truncate", "t", "0", "-1", "--dir", path]).failed(1, "OffsetOutOfRange");
+    run(["truncate", "t", "0", "9223372036854775808", "--dir", path]).failed(2, "Usage");
     run(["truncate", "t", "0", "--dir", path]).failed(2, "Usage");
+}
+
+/// `verify` looked at nothing beside the partitions, and named the directory of one whose checkpoint was damaged.
+#[test]
+fn files_beside_the_log_are_named_when_they_are_damaged() {
+    let dir = store();
+    for name in ["t-0/log-checkpoint", "riverbed.clean", "recovery-point-offset-checkpoint"] {
+        flip(dir.join(name), 0);
+        let ran = verify(&dir, &["--json"]);
+        ran.failed(1, "Corruption");
+        let problems = json_lines(&ran.out);
+        assert!(problems.iter().any(|problem| problem["path"].as_str().unwrap().ends_with(name)), "{problems:?}");
+        assert_eq!(problems[0]["position"], 0, "{problems:?}");
+        flip(dir.join(name), 0);
+    }
+    verify(&dir, &[]).good();
+}
+
+/// A partition's directory that belongs to another topic passed for this one's.
+#[test]
+fn a_directory_of_another_topic_is_told() {
+    let dir = store();
+    let path = dir.join("t-0/partition.metadata");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ").unwrap();
+    let ran = verify(&dir, &[]);
+    ran.failed(1, "Corruption");
+    assert!(ran.out.contains("t-0/partition.metadata at byte 0: the directory is of topic AAAA"), "{ran:?}");
+    fs::write(&path, text).unwrap();
+    verify(&dir, &[]).good();
+}
+
+/// The first segment was gone, and nothing was wrong.
+#[test]
+fn a_log_that_does_not_reach_down_to_its_start_is_told() {
+    let dir = store();
+    fs::remove_file(dir.join(SEGMENT)).unwrap();
+    verify(&dir, &[]).failed(1, "Corruption");
 }

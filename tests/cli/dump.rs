@@ -119,6 +119,19 @@ fn checkpoints_and_metadata_are_listed() {
 }
 
 #[test]
+fn a_lock_file_is_listed() {
+    let dir = TestDir::scratch("dump-lock");
+    let path = dir.path().to_str().unwrap();
+    run(["topic", "create", "t", "--dir", path]).good();
+    let dump = run(["dump", path]).good();
+    assert!(dump.contains("magic: rvb-lock version: 1 bootId: "), "{dump}");
+    fs::write(dir.join(".lock"), "").unwrap();
+    assert!(run(["dump", path]).good().contains(".lock is empty."));
+    fs::write(dir.join(".lock"), "rvb-lock").unwrap();
+    run(["dump", path]).failed(1, "Corruption");
+}
+
+#[test]
 fn a_directory_is_dumped_file_by_file() {
     let log = golden().join("log");
     let whole = run_in(&log, ["dump", "transactions-0", "--records"]);

@@ -5,6 +5,7 @@
 mod entry;
 mod framed;
 mod index;
+mod lock;
 mod log;
 mod report;
 mod snapshot;
@@ -99,6 +100,9 @@ fn one_file(path: &Path, records: bool, report: &mut Report<'_>) -> io::Result<O
 fn other(name: &str, bytes: &[u8], report: &mut Report<'_>) -> Outcome {
     if bytes.starts_with(framed::MAGIC_PREFIX) {
         return framed::dump(bytes, report);
+    }
+    if bytes.starts_with(lock::MAGIC) || name == ".lock" {
+        return lock::dump(bytes, report);
     }
     let Ok(text) = std::str::from_utf8(bytes) else {
         report.damage(0_u64, "not a file of a known kind");

@@ -34,6 +34,14 @@ impl Problem {
         Self { path: path.to_owned(), position: Some(position), kind: error.kind(), message }
     }
 
+    /// What the library answered when it opened `path`: about the damaged file in it, if it names one.
+    pub fn opening(path: &Path, error: &Error) -> Self {
+        match error.corruption() {
+            Some(riverbed::Corruption { path: Some(path), position, .. }) => Self::error(path, *position, error),
+            _ => Self::unreadable(path, error.clone().into()),
+        }
+    }
+
     /// What keeps a file from being read.
     pub fn unreadable(path: &Path, failure: Failure) -> Self {
         Self { path: path.to_owned(), position: None, kind: failure.kind, message: failure.message }

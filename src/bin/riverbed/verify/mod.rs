@@ -20,6 +20,16 @@ use partition::{PartitionFiles, SegmentFile};
 /// There as long as a directory is closed cleanly, Kafka's or ours.
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 
+/// What lies beside the partitions and is read when a directory is opened.
+const STORE_FILES: [&str; 6] = [
+    "riverbed.clean",
+    "cleaner-offset-checkpoint",
+    "log-start-offset-checkpoint",
+    "meta.properties",
+    "recovery-point-offset-checkpoint",
+    "replication-offset-checkpoint",
+];
+
 /// Checks the data directory, and prints a line a problem.
 pub fn run(context: &Context, out: &mut dyn Write) -> Outcome {
     let dir = context.dir()?;
@@ -49,6 +59,9 @@ pub fn store<'a>(
     progress: Progress,
 ) -> Result<Findings<'a>, Failure> {
     let mut findings = Findings::new(interrupt, progress);
+    for name in STORE_FILES {
+        partition::side_file(&dir.join(name), &mut findings);
+    }
     let closed = dir.join(CLEAN_SHUTDOWN).exists();
     for topic in store.topics()? {
         for (number, partition) in topic.partitions()? {
@@ -56,7 +69,8 @@ pub fn store<'a>(
             let directory = dir.join(id.to_string());
             match partition.and_then(|partition| files(&partition, directory.clone(), closed)) {
                 Ok(files) => files.check(&mut findings),
-                Err(error) => findings.problem(Problem::unreadable(&directory, error.into())),
+                Err(error) if data_dir::is_elsewhere(dir, &error) => {}
+                Err(error) => findings.problem(Problem::opening(&directory, &error)),
             }
         }
     }
@@ -66,7 +80,9 @@ pub fn store<'a>(
 fn files(partition: &Partition, directory: PathBuf, closed: bool) -> riverbed::Result<PartitionFiles> {
     let infos = partition.segment_infos()?;
     let segments = infos.iter().map(|info| SegmentFile { base: info.base_offset.get(), bytes: info.bytes }).collect();
-    Ok(PartitionFiles { directory, segments, closed })
+    let (log_start, marks) = partition.offsets();
+    let held = (log_start < marks.end).then_some(log_start.get());
+    Ok(PartitionFiles { directory, held_from: held, segments, closed })
 }
 
 /// What follows the last batch of a log: written by nobody who lived to finish it, or being written.

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use riverbed::ErrorKind;
+
 use super::log::{self, Extent, Follows};
 use super::{Findings, Tail};
 use crate::dump;
@@ -21,6 +23,8 @@ pub struct SegmentFile {
 #[derive(Clone, Debug)]
 pub struct PartitionFiles {
     pub directory: PathBuf,
+    /// The first offset of which the log says that it holds it.
+    pub held_from: Option<u64>,
     pub segments: Vec<SegmentFile>,
     /// Whether the last segment was closed: otherwise its side files are not final.
     pub closed: bool,
@@ -34,6 +38,13 @@ impl PartitionFiles {
     /// Checks everything.
     pub fn check(&self, findings: &mut Findings<'_>) {
         let mut follows = Follows::from_the_start();
+        let first = self.segments.first().map(|segment| segment.base);
+        if let Some(start) = self.held_from.filter(|start| first.is_none_or(|first| first > *start)) {
+            let found =
+                first.map_or("there is no segment".into(), |first| format!("the first segment begins at {first}"));
+            let message = format!("the log starts at {start}, but {found}");
+            findings.problem(Problem { position: None, ..Problem::damage(&self.directory, 0, message) });
+        }
         for (i, segment) in self.segments.iter().enumerate() {
             let path = self.path(segment.base, "log");
             let is_last = i + 1 == self.segments.len();
@@ -74,9 +85,9 @@ impl PartitionFiles {
 }
 
 /// Checks a side file, if it is there: one that is missing can be made again.
-fn side_file(path: &Path, findings: &mut Findings<'_>) {
-    if path.exists() {
-        for problem in dump::check(path, findings.interrupt()) {
+pub fn side_file(path: &Path, findings: &mut Findings<'_>) {
+    for problem in dump::check(path, findings.interrupt()) {
+        if problem.kind != ErrorKind::NotFound {
             findings.problem(problem);
         }
     }
