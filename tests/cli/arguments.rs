@@ -56,3 +56,11 @@ fn help_and_version_go_to_standard_output() {
     }
     assert_eq!(run(["--version"]).good(), format!("riverbed {}\n", env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn what_does_not_exist_yet_is_unsupported() {
+    for line in [&["groups"][..], &["groups", "--group", "g"], &["compact"], &["retain"]] {
+        run([line, &["--dir", "d"]].concat()).failed(1, "Unsupported");
+        run(line).failed(2, "Usage");
+    }
+}

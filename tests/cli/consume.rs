@@ -74,6 +74,9 @@ fn positions_are_words_offsets_and_times() {
         (&["--from", "@3001"], 3..10),
         (&["--from", "@0"], 0..10),
         (&["--from", "@99999"], 10..10),
+        (&["--from", "@-1"], 0..10),
+        (&["--from", "@1969-12-31T23:59:59Z"], 0..10),
+        (&["--from", "@9999-12-31T23:59:59Z"], 10..10),
         (&["--from", "@1970-01-01T00:00:09Z"], 8..10),
         (&["--from", "@1970-01-01T01:00:09+01:00", "--isolation", "read_committed"], 8..10),
     ];
@@ -89,7 +92,7 @@ fn what_is_not_there_is_refused() {
     consume(&dir, &["--partition", "0", "--from", "11"]).failed(1, "OffsetOutOfRange");
     consume(&dir, &["--partition", "2"]).failed(1, "UnknownPartition");
     run(["consume", "u", "--dir", dir.path().to_str().unwrap()]).failed(1, "UnknownTopic");
-    consume(&dir, &["--from", "@-1"]).failed(1, "InvalidArgument");
+    consume(&dir, &["--partition", "-1"]).failed(1, "UnknownPartition");
     consume(&dir, &["--group", "g"]).failed(1, "Unsupported");
     for options in
         [&["--from", "first"][..], &["--from", "@soon"], &["--to", "-1"], &["--isolation", "none"], &["--max", "x"]]
@@ -173,6 +176,30 @@ fn a_closed_pipe_is_no_failure() {
         .spawn()
         .unwrap();
     drop(child.stdout.take());
+    let ran = Ran::from(child.wait_with_output().unwrap());
+    assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+}
+
+/// `consume --follow | head -1` went on for ever: it heard of the closed pipe only from a next record, which never came.
+#[test]
+fn a_follower_ends_when_nobody_reads_any_more() {
+    let dir = store();
+    let mut child = program()
+        .args(["consume", "t", "--follow", "--dir", dir.path().to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    output.read_line(&mut String::new()).unwrap();
+    drop(output);
+    for _ in 0..1000 {
+        if child.try_wait().unwrap().is_some() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    child.kill().unwrap();
     let ran = Ran::from(child.wait_with_output().unwrap());
     assert_eq!((ran.status, ran.err.as_str()), (0, ""));
 }

@@ -183,3 +183,17 @@ fn look_ups_by_time_pass_empty_segments_where_kafka_stops() {
     assert!(answer["offset"].as_i64().unwrap() <= first["offset"].as_i64().unwrap());
     shell.quit();
 }
+
+/// A broker has only those partitions of a topic that were assigned to it; the others were taken for lost.
+#[test]
+fn partitions_on_other_brokers_are_no_problem() {
+    let directory = TestDir::scratch("some-partitions");
+    copy_dir(&golden().join("log/groups-input-0"), &directory.join("t-2"));
+    copy_dir(&golden().join("log/groups-input-0"), &directory.join("t-5"));
+    let dir = directory.path().to_str().unwrap();
+    let records = json_lines(&run(["consume", "t", "--json", "--dir", dir]).good());
+    assert_eq!(records.len(), 180);
+    assert!(records.iter().all(|record| record["partition"] == 2 || record["partition"] == 5));
+    assert_eq!(run(["verify", "--dir", dir]).good(), "");
+    run(["consume", "t", "--partition", "3", "--dir", dir]).failed(1, "NotFound");
+}

@@ -132,6 +132,8 @@ fn a_file_can_be_the_input() {
     fs::write(&file, "a\nb\n").unwrap();
     assert_eq!(produce(&dir, "", &["--json", "--file", file.to_str().unwrap()]).good().lines().count(), 2);
     assert_eq!(fields(&records(&dir), "value"), ["a", "b"]);
+    produce(&dir, "c\n", &["--file", "-"]).good();
+    assert_eq!(fields(&records(&dir), "value"), ["a", "b", "c"]);
     fs::remove_file(&file).unwrap();
     produce(&dir, "", &["--file", file.to_str().unwrap()]).failed(1, "NotFound");
 }

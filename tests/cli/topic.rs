@@ -84,7 +84,17 @@ fn a_directory_that_is_not_there_is_read_by_nobody() {
     for args in [&["topic", "list"][..], &["stats"], &["verify"], &["consume", "t"], &["topic", "describe", "t"]] {
         run([args, &["--dir", missing]].concat()).failed(1, "NotFound");
     }
-    assert!(!dir.join("no").exists(), "reading creates nothing");
+    let lines: [&[&str]; 5] = [
+        &["produce", "t"],
+        &["flush"],
+        &["truncate", "t", "0", "0"],
+        &["topic", "delete", "t"],
+        &["topic", "alter", "t", "--partitions", "2"],
+    ];
+    for args in lines {
+        run([args, &["--dir", missing]].concat()).failed(1, "NotFound");
+    }
+    assert!(!dir.join("no").exists(), "what cannot hold the topic is not created");
     std::fs::write(dir.join("file"), "").unwrap();
     run(["topic", "list", "--dir", dir.join("file").to_str().unwrap()]).failed(1, "NotADirectory");
     run(["topic", "create", "t", "--dir", dir.join("file").to_str().unwrap()]).failed(1, "NotADirectory");

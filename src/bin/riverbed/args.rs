@@ -42,6 +42,16 @@ pub enum Command {
     Truncate(truncate::Args),
     /// Make everything durable now
     Flush,
+    /// Show groups, their committed offsets and lag (not possible yet)
+    Groups {
+        /// Only this one
+        #[arg(long, value_name = "G")]
+        group: Option<String>,
+    },
+    /// Compact what is due now (not possible yet)
+    Compact,
+    /// Remove what retention no longer wants now (not possible yet)
+    Retain,
     /// Carry out commands from standard input, one a line, in one store opened for writing
     Shell(shell::Args),
 }

@@ -9,7 +9,7 @@ use crate::json::Object;
 
 /// Syncs every partition, and tells up to where each is durable.
 pub fn run(context: &Context, out: &mut dyn Write) -> Outcome {
-    let store = data_dir::open_to_write(context.dir()?)?;
+    let store = data_dir::open_to_change(context.dir()?)?;
     for topic in store.topics()? {
         for (number, partition) in topic.partitions()? {
             context.interrupt.check()?;

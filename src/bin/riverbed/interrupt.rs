@@ -25,12 +25,13 @@ impl Interrupt {
     /// Watches from now on, for the thread that calls this. Whoever does not look in time is ended.
     pub fn watch() -> io::Result<Self> {
         let interrupted = Arc::new(AtomicBool::new(false));
+        // Set by the signal's own handler: whoever looks afterwards sees it, whether or not the thread ran already.
+        signal_hook::flag::register(SIGINT, Arc::clone(&interrupted))?;
         let mut signals = Signals::new([SIGINT])?;
-        let seen = Self(Arc::clone(&interrupted));
+        let seen = Self(interrupted);
         let main = thread::current();
         thread::Builder::new().name("interrupt".into()).spawn(move || {
             if signals.forever().next().is_some() {
-                interrupted.store(true, Ordering::Relaxed);
                 main.unpark();
                 thread::park_timeout(GRACE);
             }

@@ -29,14 +29,37 @@ impl Object {
         self
     }
 
+    /// Adds a field that is a list, to be filled by [`Object::item`]: a long one is not held twice.
+    pub fn start_list(&mut self, name: &str) {
+        self.push_name(name);
+        self.fields.push('[');
+    }
+
+    /// Adds an item to the list that was started.
+    pub fn item(&mut self, value: impl Json) {
+        if !self.fields.ends_with('[') {
+            self.fields.push(',');
+        }
+        value.write(&mut self.fields);
+    }
+
+    /// Ends the list that was started.
+    pub fn end_list(&mut self) {
+        self.fields.push(']');
+    }
+
     /// Adds a field.
     pub fn push(&mut self, name: &str, value: impl Json) {
+        self.push_name(name);
+        value.write(&mut self.fields);
+    }
+
+    fn push_name(&mut self, name: &str) {
         if !self.fields.is_empty() {
             self.fields.push(',');
         }
         name.write(&mut self.fields);
         self.fields.push(':');
-        value.write(&mut self.fields);
     }
 
     /// Adds the fields of another object.
@@ -183,6 +206,19 @@ mod tests {
         assert_eq!(object.to_string(), expected);
         let parsed: serde_json::Value = serde_json::from_str(expected).unwrap();
         assert_eq!(parsed["headers"][1][1], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn a_list_can_be_filled_item_by_item() {
+        let mut object = Object::new().with("a", 1_u64);
+        object.start_list("none");
+        object.end_list();
+        object.start_list("some");
+        object.item("x[");
+        object.item(Object::new().with("list", vec![1_u64, 2]));
+        object.item(Object::new());
+        object.end_list();
+        assert_eq!(object.to_string(), r#"{"a":1,"none":[],"some":["x[",{"list":[1,2]},{}]}"#);
     }
 
     #[test]

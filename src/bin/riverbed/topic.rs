@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::data_dir;
 use crate::failure::{Failure, Outcome, Stop};
 use crate::json::Object;
+use crate::numbers;
 use crate::table::table;
 
 /// `topic …`.
@@ -18,8 +19,8 @@ pub enum Args {
         /// Its name
         name: String,
         /// How many partitions it has
-        #[arg(long, value_name = "N", default_value_t = 1)]
-        partitions: u32,
+        #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
+        partitions: i64,
         /// A setting, by Kafka's name of it: `segment.bytes`, `retention.ms`, `cleanup.policy`, …
         #[arg(long = "config", value_name = "k=v", value_parser = setting)]
         configs: Vec<Setting>,
@@ -39,8 +40,8 @@ pub enum Args {
         #[arg(long = "config", value_name = "k=v", value_parser = setting)]
         configs: Vec<Setting>,
         /// How many partitions it has from now on
-        #[arg(long, value_name = "N")]
-        partitions: Option<u32>,
+        #[arg(long, value_name = "N", allow_negative_numbers = true)]
+        partitions: Option<i64>,
     },
     /// Delete a topic with all that is in it
     Delete {
@@ -73,7 +74,10 @@ pub fn run(args: &Args, context: &Context, out: &mut dyn Write) -> Outcome {
     {
         return Err(Failure::usage("alter needs --config or --partitions").into());
     }
-    let store = data_dir::open_to_write(dir)?;
+    let store = match args {
+        Args::Create { .. } => data_dir::open_to_write(dir)?,
+        _ => data_dir::open_to_change(dir)?,
+    };
     let changed = change(&store, args);
     let closed = store.close();
     changed?;
@@ -83,7 +87,7 @@ pub fn run(args: &Args, context: &Context, out: &mut dyn Write) -> Outcome {
 fn change(store: &Store, args: &Args) -> Outcome {
     match args {
         Args::Create { name, partitions, configs } => {
-            let config = TopicConfig::default().partitions(*partitions);
+            let config = TopicConfig::default().partitions(numbers::partition_count(*partitions)?);
             let config = configs.iter().try_fold(config, |config, (name, value)| config.set(name, value))?;
             store.create_topic(name, config)?;
         }
@@ -93,7 +97,7 @@ fn change(store: &Store, args: &Args) -> Outcome {
                 topic.alter(configs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
             }
             if let Some(partitions) = partitions {
-                topic.grow(*partitions)?;
+                topic.grow(numbers::partition_count(*partitions)?)?;
             }
         }
         Args::Delete { name } => store.delete_topic(name)?,

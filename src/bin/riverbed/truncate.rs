@@ -2,12 +2,11 @@
 
 use std::io::Write;
 
-use riverbed::{ErrorKind, Offset};
-
 use crate::context::Context;
 use crate::data_dir;
-use crate::failure::{Failure, Outcome, Stop};
+use crate::failure::{Outcome, Stop};
 use crate::json::Object;
+use crate::numbers;
 
 /// `truncate TOPIC PARTITION OFFSET`.
 #[derive(Debug, clap::Args)]
@@ -15,19 +14,18 @@ pub struct Args {
     /// The topic
     topic: String,
     /// The partition
-    partition: u32,
+    #[arg(allow_negative_numbers = true)]
+    partition: i64,
     /// The first offset that goes
-    offset: u64,
+    #[arg(allow_negative_numbers = true)]
+    offset: i64,
 }
 
 /// Cuts, and tells where the log ends now.
 pub fn run(args: &Args, context: &Context, out: &mut dyn Write) -> Outcome {
-    let offset = i64::try_from(args.offset).ok().and_then(Offset::from_i64);
-    let offset = offset
-        .ok_or_else(|| Failure::new(ErrorKind::OffsetOutOfRange, format!("there is no offset {}", args.offset)))?;
-    let store = data_dir::open_to_write(context.dir()?)?;
-    let partition = store.topic(&args.topic)?.partition(args.partition)?;
-    partition.truncate(offset)?;
+    let store = data_dir::open_to_change(context.dir()?)?;
+    let partition = numbers::partition(&store.topic(&args.topic)?, args.partition)?.1;
+    partition.truncate(numbers::offset(args.offset)?)?;
     let end = partition.offsets().1.end;
     store.close()?;
     let line = if context.json {

@@ -7,6 +7,7 @@ pub use print::{fields, json_time};
 
 use std::io::Write;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Duration;
 
 use riverbed::{ErrorKind, Isolation, Offset, Partition, ReadUpTo, Store, Topic};
@@ -14,7 +15,10 @@ use riverbed::{ErrorKind, Isolation, Offset, Partition, ReadUpTo, Store, Topic};
 use crate::context::Context;
 use crate::data_dir;
 use crate::failure::{Failure, Outcome, Stop};
+use crate::numbers;
+use crate::output;
 use crate::records::{Flow, Reader, Step};
+use crate::time;
 use position::From;
 use print::Shown;
 
@@ -27,8 +31,8 @@ pub struct Args {
     /// The topic
     topic: String,
     /// Only this partition; otherwise all, one after the other
-    #[arg(long, value_name = "N")]
-    partition: Option<u32>,
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    partition: Option<i64>,
     /// Where to start: earliest, latest, an offset, or @TIME (milliseconds or RFC 3339)
     #[arg(long, value_name = "POSITION", default_value = "earliest")]
     from: From,
@@ -64,9 +68,14 @@ pub fn run(args: &Args, context: &Context, out: &mut dyn Write) -> Outcome {
     }
     let store = data_dir::open_to_read(context.dir()?)?;
     let topic = store.topic(&args.topic)?;
-    let asked = Asked { args, store, topic };
-    let numbers = args.partition.map_or(0..asked.topic.partition_count(), |number| number..number.saturating_add(1));
-    let mut sources = numbers.map(|number| asked.source(number, args.from)).collect::<Outcome<Vec<_>>>()?;
+    let asked = Asked { args, dir: context.dir()?, store, topic };
+    let mut sources = match args.partition {
+        None => asked.sources_from(0, args.from)?,
+        Some(number) => {
+            let (number, partition) = numbers::partition(&asked.topic, number)?;
+            vec![Source::new(number, partition, args.from, args)?]
+        }
+    };
     let mut shown = Shown { left: args.max, json: context.json, out };
     if shown.left == Some(0) {
         return Ok(());
@@ -96,6 +105,7 @@ fn follow(asked: &Asked<'_>, sources: &mut Vec<Source>, shown: &mut Shown<'_>, c
         }
         if nothing {
             shown.out.flush().map_err(|error| Stop::output(&error))?;
+            output::check_read()?;
             context.interrupt.wait(PAUSE)?;
             asked.store.refresh()?;
             asked.add_new_partitions(sources)?;
@@ -106,22 +116,30 @@ fn follow(asked: &Asked<'_>, sources: &mut Vec<Source>, shown: &mut Shown<'_>, c
 /// What is to be shown.
 struct Asked<'a> {
     args: &'a Args,
+    dir: &'a Path,
     store: Store,
     topic: Topic,
 }
 
 impl Asked<'_> {
-    fn source(&self, number: u32, from: From) -> Outcome<Source> {
-        Source::new(number, self.topic.partition(number)?, from, self.args)
+    /// The topic's partitions from number `first` on, as far as they are here.
+    fn sources_from(&self, first: u32, from: From) -> Outcome<Vec<Source>> {
+        let mut sources = Vec::new();
+        for number in first..self.topic.partition_count() {
+            match self.topic.partition(number) {
+                Ok(partition) => sources.push(Source::new(number, partition, from, self.args)?),
+                Err(error) if data_dir::is_elsewhere(self.dir, &error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(sources)
     }
 
     /// Partitions that were added to the topic are read from their start.
     fn add_new_partitions(&self, sources: &mut Vec<Source>) -> Outcome {
         if self.args.partition.is_none() {
-            let known = u32::try_from(sources.len()).unwrap_or(u32::MAX);
-            for number in known..self.topic.partition_count() {
-                sources.push(self.source(number, From::Earliest)?);
-            }
+            let known = sources.last().map_or(0, |source| source.number.saturating_add(1));
+            sources.extend(self.sources_from(known, From::Earliest)?);
         }
         Ok(())
     }
@@ -148,7 +166,7 @@ impl Source {
             From::Latest => end,
             From::Offset(offset) => check(offset, log_start, marks.end)?,
             From::Time(time) => {
-                let found = partition.offset_for_time(time, ReadUpTo::Written)?;
+                let found = partition.offset_for_time(time::searched(time), ReadUpTo::Written)?;
                 found.map_or(end, |found| found.offset)
             }
         };

@@ -10,6 +10,7 @@ use super::fields::Extracted;
 use super::partitioner::Partitioner;
 use crate::failure::{Outcome, Stop};
 use crate::json::Object;
+use crate::numbers;
 
 /// How large a batch grows before it is sent, uncompressed. A topic that takes no such batches gets smaller ones.
 const BATCH_MAX: usize = 256 << 10;
@@ -45,15 +46,13 @@ impl Chunk {
     pub fn new(topic: Topic, args: &Args, json: bool) -> Outcome<Self> {
         let max = topic.config().get("max.message.bytes").and_then(|bytes| bytes.parse().ok()).unwrap_or(BATCH_MAX);
         let partitioner = Partitioner::new(topic.partition_count());
-        if let Some(number) = args.partition {
-            topic.partition(number)?;
-        }
+        let fixed = args.partition.map(|number| numbers::partition(&topic, number)).transpose()?;
         Ok(Self {
             topic,
             acks: args.acks,
             compression: args.compression,
             json,
-            fixed: args.partition,
+            fixed: fixed.map(|(number, _)| number),
             partitioner,
             clock: SystemClock::precise(),
             batch_max: max.min(BATCH_MAX),

@@ -31,14 +31,14 @@ const LINE_MAX: usize = 1 << 28;
 pub struct Args {
     /// The topic, which must exist
     topic: String,
-    /// Read this file, not standard input
+    /// Read this file, not standard input (which is -)
     #[arg(long, value_name = "F")]
     file: Option<PathBuf>,
     #[command(flatten)]
     fields: FieldOptions,
     /// Write to this partition, not to one chosen by key
-    #[arg(long, value_name = "N")]
-    partition: Option<u32>,
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    partition: Option<i64>,
     /// Who must have a record before it counts: none (0), written (1), durable, committed (all)
     #[arg(long, default_value = "written", value_parser = acks)]
     acks: Acks,
@@ -67,7 +67,7 @@ fn compression(word: &str) -> Result<Compression, String> {
 /// Appends every line of the input.
 pub fn run(args: &Args, context: &Context, out: &mut dyn Write) -> Outcome {
     let (input, size) = open(args.file.as_deref(), &context.interrupt)?;
-    let store = data_dir::open_to_write(context.dir()?)?;
+    let store = data_dir::open_to_change(context.dir()?)?;
     let topic = store.topic(&args.topic)?;
     let clock = SystemClock::precise();
     let started = clock.monotonic();
@@ -179,7 +179,7 @@ fn summary(records: u64, bytes: u64, took: Duration) -> String {
 }
 
 fn open(file: Option<&Path>, interrupt: &Interrupt) -> Result<(Box<dyn Read>, Option<u64>), Failure> {
-    let Some(path) = file else {
+    let Some(path) = file.filter(|path| *path != Path::new("-")) else {
         let input = Input::start(interrupt).map_err(|error| unreadable(1, &error))?;
         return Ok((Box::new(input), None));
     };

@@ -1,5 +1,7 @@
 //! What the shell answers: `ok {…}` or `err {…}`, one line each.
 
+use std::io::{self, Write};
+
 use crate::failure::Failure;
 use crate::json::Object;
 
@@ -12,14 +14,14 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// The answer as one line, with its end.
-    pub fn to_line(&self) -> String {
+    /// Writes the answer as one line.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         match self {
-            Self::Ok(fields) => format!("ok {fields}\n"),
+            Self::Ok(fields) => writeln!(out, "ok {fields}"),
             Self::Err(failure, progress) => {
                 let mut fields = Object::new().with("kind", failure.kind.to_string()).with("message", &failure.message);
                 fields.extend(progress);
-                format!("err {fields}\n")
+                writeln!(out, "err {fields}")
             }
         }
     }
@@ -38,14 +40,20 @@ impl<E: Into<Failure>> From<Result<Object, E>> for Answer {
 mod tests {
     use super::*;
 
+    fn line(answer: &Answer) -> String {
+        let mut bytes = Vec::new();
+        answer.write(&mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
     #[test]
     fn an_answer_is_one_line() {
-        assert_eq!(Answer::Ok(Object::new()).to_line(), "ok {}\n");
+        assert_eq!(line(&Answer::Ok(Object::new())), "ok {}\n");
         let failure = Failure::usage("a \"word\"\nof two lines");
-        let line = Answer::from(Err::<Object, _>(failure.clone())).to_line();
-        assert_eq!(line, "err {\"kind\":\"Usage\",\"message\":\"a \\\"word\\\"\\nof two lines\"}\n");
+        let text = line(&Answer::from(Err::<Object, _>(failure.clone())));
+        assert_eq!(text, "err {\"kind\":\"Usage\",\"message\":\"a \\\"word\\\"\\nof two lines\"}\n");
         let progress = Object::new().with("first", 3_u64).with("last", None::<u64>);
-        let line = Answer::Err(failure, progress).to_line();
-        assert!(line.ends_with("lines\",\"first\":3,\"last\":null}\n"), "{line}");
+        let text = line(&Answer::Err(failure, progress));
+        assert!(text.ends_with("lines\",\"first\":3,\"last\":null}\n"), "{text}");
     }
 }

@@ -41,6 +41,11 @@ fn append(
     let mut left = number("COUNT", words.count, 0, i64::MAX)?;
     let bytes = number("BYTES", words.bytes, 0, BYTES_MAX)?;
     let batch = number("batch", words.batch, 1, i64::MAX)?;
+    let room = room(partition);
+    if bytes > room {
+        let message = format!("a record of {bytes} bytes is too large: the topic takes batches of at most {room}");
+        return Err(Failure::new(ErrorKind::BatchTooLarge, message));
+    }
     let mut generator = Generator::new(words.seed.clone(), usize::try_from(bytes).unwrap_or(usize::MAX));
     let mut builder = BatchBuilder::new();
     while left > 0 {
@@ -48,6 +53,9 @@ fn append(
         for _ in 0..batch.min(left) {
             let (key, value) = generator.make_next();
             builder.push(&Record::new().key(key).value(value), now)?;
+            if builder.size() as u64 > room {
+                break; // The log refuses it as it is: no need to gather the rest.
+            }
         }
         left -= batch.min(left);
         let Some(encoded) = builder.finish()? else { break };
@@ -56,6 +64,14 @@ fn append(
         acknowledged.last = Some(offsets.end().get());
     }
     Ok(())
+}
+
+/// The largest batch that the log takes.
+fn room(partition: &Partition) -> u64 {
+    let config = partition.log().config();
+    let limits =
+        ["max.message.bytes", "segment.bytes"].map(|name| config.get(name).and_then(|bytes| bytes.parse().ok()));
+    limits.into_iter().flatten().min().unwrap_or(u64::MAX)
 }
 
 fn number(what: &str, number: i64, min: i64, max: i64) -> Result<u64, Failure> {

@@ -107,7 +107,7 @@ fn parse(bytes: &[u8]) -> Result<Option<Line>, Failure> {
 }
 
 fn answer(answer: &Answer, out: &mut dyn Write) -> Outcome {
-    let written = out.write_all(answer.to_line().as_bytes()).and_then(|()| out.flush());
+    let written = answer.write(out).and_then(|()| out.flush());
     written.map_err(|error| Stop::output(&error))
 }
 

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use riverbed::{Clock, ErrorKind, ManualClock, Offset, Partition, Record, Store, Timestamp, TopicConfig};
+use riverbed::{Clock, ErrorKind, ManualClock, Partition, Record, Store, Timestamp, TopicConfig};
 
 use super::answer::Answer;
 use super::fill_line;
@@ -13,8 +13,10 @@ use crate::consume::{fields, json_time};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::json::Object;
+use crate::numbers;
 use crate::progress::Progress;
 use crate::records::{Flow, Reader, Step};
+use crate::time;
 use crate::verify;
 
 /// A store that is open for writing, and what tells its time.
@@ -61,12 +63,7 @@ impl Session {
     }
 
     fn partition(&self, place: &Place) -> Result<Partition, Failure> {
-        let topic = self.store.topic(&place.topic)?;
-        let number = u32::try_from(place.partition).map_err(|_| {
-            let message = format!("topic {} has no partition {}", place.topic, place.partition);
-            Failure::new(ErrorKind::UnknownPartition, message)
-        })?;
-        Ok(topic.partition(number)?)
+        Ok(numbers::partition(&self.store.topic(&place.topic)?, place.partition)?.1)
     }
 }
 
@@ -75,14 +72,8 @@ impl Session {
     fn topics(&self, line: Line) -> Fields {
         match line {
             Line::Create { topic, partitions, configs } => {
-                let partitions = u32::try_from(partitions).map_err(|_| {
-                    Failure::new(ErrorKind::InvalidArgument, format!("a topic cannot have {partitions} partitions"))
-                })?;
-                let config = configs
-                    .iter()
-                    .try_fold(TopicConfig::default().partitions(partitions), |config, (name, value)| {
-                        config.set(name, value)
-                    })?;
+                let config = TopicConfig::default().partitions(numbers::partition_count(partitions)?);
+                let config = configs.iter().try_fold(config, |config, (name, value)| config.set(name, value))?;
                 self.store.create_topic(&topic, config)?;
             }
             Line::Delete { topic } => self.store.delete_topic(&topic)?,
@@ -122,21 +113,24 @@ impl Session {
     fn read(&self, place: &Place, read: ReadWords) -> Fields {
         let max = u64::try_from(read.max)
             .map_err(|_| Failure::new(ErrorKind::InvalidArgument, format!("cannot read {} records", read.max)))?;
-        let from = offset(read.offset)?;
+        let from = numbers::offset(read.offset)?;
         let mut reader = Reader::new(self.partition(place)?, from, read.isolation, read.up_to);
-        let mut records = Vec::new();
+        let (mut answer, mut count) = (Object::new(), 0);
+        answer.start_list("records");
         let mut step = reader.check(max == 0)?;
         while step == Step::More {
             step = reader.step(|record| {
-                records.push(fields(record));
-                Ok::<_, Failure>(if records.len() as u64 == max { Flow::Last } else { Flow::More })
+                answer.item(fields(record));
+                count += 1;
+                Ok::<_, Failure>(if count == max { Flow::Last } else { Flow::More })
             })?;
         }
-        Ok(Object::new().with("records", records).with("next", reader.next().get()))
+        answer.end_list();
+        Ok(answer.with("next", reader.next().get()))
     }
 
     fn time(&self, place: &Place, millis: i64) -> Fields {
-        let time = Timestamp::from_millis(millis);
+        let time = time::searched(Timestamp::from_millis(millis));
         let found = self.partition(place)?.offset_for_time(time, riverbed::ReadUpTo::Written)?;
         let offset = found.map(|found| found.offset.get());
         Ok(Object::new().with("offset", offset).with("timestamp", found.map(|found| found.timestamp.millis())))
@@ -161,7 +155,7 @@ impl Session {
 
     fn delete_records(&self, place: &Place, before: i64) -> Fields {
         let partition = self.partition(place)?;
-        let before = if before == -1 { partition.offsets().1.high } else { offset(before)? };
+        let before = if before == -1 { partition.offsets().1.high } else { numbers::offset(before)? };
         Ok(Object::new().with("log_start", partition.delete_records(..before)?.log_start.get()))
     }
 
@@ -179,7 +173,7 @@ impl Session {
     }
 
     fn truncate(&self, place: &Place, at: i64) -> Fields {
-        self.partition(place)?.truncate(offset(at)?)?;
+        self.partition(place)?.truncate(numbers::offset(at)?)?;
         Ok(Object::new())
     }
 }
@@ -216,10 +210,4 @@ impl Session {
         self.store.run_due();
         Ok(Object::new())
     }
-}
-
-/// An offset that a line names.
-fn offset(number: i64) -> Result<Offset, Failure> {
-    Offset::from_i64(number)
-        .ok_or_else(|| Failure::new(ErrorKind::OffsetOutOfRange, format!("there is no offset {number}")))
 }
