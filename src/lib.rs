@@ -37,7 +37,7 @@ pub use error::{Corruption, CorruptionReason, Error, ErrorKind, InvalidRecordRea
 pub use io::{BudgetStats, Directory, Entry, EntryKind, FileRange, Region, View, Way, guard_against_sigbus};
 pub use log::{
     AppendOrigin, Appended, CleanupPolicy, CutReason, DeletedRecords, FetchLimit, Fetched, FlushPolicy, HighWatermark,
-    Log, LogConfig, Marks, OffsetTimestamp, ProducerInfo, Recovery, SegmentInfo, TopicCompression,
+    Log, LogConfig, Marks, OffsetTimestamp, ProducerInfo, Recovery, SegmentInfo, TopicCompression, VerificationGuard,
 };
 pub use partition::{
     AppendRefused, BoxFuture, NodeId, Partition, PartitionOptions, Replica, ReplicaRole, ReplicaState, Replication,

@@ -9,6 +9,7 @@ use crate::log::producer_check::{Check, Duplicate, Marker};
 use crate::log::roll::{Arrival, RollLimits, SegmentAge, should_roll};
 use crate::log::tail::Tail;
 use crate::log::validate::{ValidationRules, validate};
+use crate::log::verification::Proof;
 use crate::log::watermarks::Marks;
 use crate::log::{Log, LogConfig, TopicCompression, Writer};
 use crate::record::batch_header::HEADER_LEN;
@@ -54,6 +55,7 @@ struct Incoming<'a> {
     origin: Origin,
     /// The wall clock.
     now: Timestamp,
+    proof: Proof,
 }
 
 impl Log {
@@ -69,6 +71,15 @@ impl Log {
     /// [`ErrorKind::PreviousFailure`], [`ErrorKind::Corruption`], [`ErrorKind::Closed`], [`ErrorKind::ReadOnly`],
     /// [`ErrorKind::Io`], and [`ErrorKind::TooManyFiles`] or [`ErrorKind::MapLimit`] when a segment must be opened.
     pub fn append<B: AsRef<[u8]>>(&self, batch: &RecordBatch<B>, origin: AppendOrigin) -> Result<Appended> {
+        self.append_proven(batch, origin, Proof::NotAsked)
+    }
+
+    pub(super) fn append_proven<B: AsRef<[u8]>>(
+        &self,
+        batch: &RecordBatch<B>,
+        origin: AppendOrigin,
+        proof: Proof,
+    ) -> Result<Appended> {
         let config = self.config.load();
         let origin = match origin {
             AppendOrigin::Client => Origin::Client,
@@ -83,7 +94,7 @@ impl Log {
         let epoch = self.tail(&mut writer)?.current_epoch();
         batch.stamp(writer.marks.end, epoch);
         let (head, section) = (batch.head(), batch.section());
-        let incoming = Incoming { header: batch.header(), head, section, marker, origin, now };
+        let incoming = Incoming { header: batch.header(), head, section, marker, origin, proof, now };
         let appended = self.append_one(&mut writer, &incoming)?;
         self.moved.tell_unlocking(writer);
         Ok(appended)
@@ -110,7 +121,15 @@ impl Log {
         header.leader_epoch = self.tail(&mut writer)?.current_epoch();
         header.base_offset = writer.marks.end;
         stamp(head, header.base_offset, header.leader_epoch);
-        let incoming = Incoming { header: &header, head, section, marker: None, origin: Origin::Client, now };
+        let incoming = Incoming {
+            header: &header,
+            head,
+            section,
+            marker: None,
+            origin: Origin::Client,
+            proof: Proof::NotAsked,
+            now,
+        };
         let appended = self.append_one(&mut writer, &incoming)?;
         self.moved.tell_unlocking(writer);
         Ok(Some(appended))
@@ -138,7 +157,8 @@ impl Log {
             let Some((head, section)) = batch.bytes().split_first_chunk() else { break };
             let (header, marker) = (batch.header(), Marker::read(&batch)?);
             let now = self.clock.now();
-            let incoming = Incoming { header, head, section, marker, origin: Origin::Replication, now };
+            let incoming =
+                Incoming { header, head, section, marker, origin: Origin::Replication, proof: Proof::NotAsked, now };
             let next = self.append_one(&mut writer, &incoming)?;
             let first = appended.as_ref().map_or(*next.offsets.start(), |before| *before.offsets.start());
             *appended = Some(Appended { offsets: first..=*next.offsets.end(), ..next });
@@ -172,7 +192,9 @@ impl Log {
         check_range(header)?;
         let tail = self.tail(writer)?;
         tail.expire_producers(incoming.now);
-        if let Check::Duplicate(duplicate) = tail.producers.check(header, incoming.marker, incoming.origin)? {
+        if let Check::Duplicate(duplicate) =
+            tail.producers.check(header, incoming.marker, incoming.origin, incoming.proof)?
+        {
             return Ok(self.duplicate(duplicate));
         }
         self.roll_if_due(writer, header, incoming.now)?;

@@ -29,6 +29,7 @@ mod tail;
 pub(crate) mod text_checkpoint;
 mod truncate;
 mod validate;
+mod verification;
 mod watermarks;
 
 pub use append::{AppendOrigin, Appended};
@@ -40,6 +41,7 @@ pub(crate) use open::{LastClose, LogOptions, OpenMode};
 pub use producers::ProducerInfo;
 pub use read::{FetchLimit, Fetched, OffsetTimestamp};
 pub(crate) use validate::single_batch;
+pub use verification::VerificationGuard;
 pub use watermarks::Marks;
 
 use std::fmt;
@@ -130,6 +132,8 @@ struct Writer {
     unsealed: Vec<durability::Sealing>,
     /// Names were created since the directory was last synced.
     directory_dirty: bool,
+    /// How many verification guards were given out.
+    guards: u64,
     /// Damage above the recovery point that opening did not cut: nothing is appended behind it.
     damage: Option<Error>,
 }

@@ -315,6 +315,7 @@ impl<'a> Opening<'a> {
             tail: found.tail,
             unsealed: found.unsealed,
             directory_dirty: found.directory_dirty,
+            guards: 0,
             damage: found.damage,
         };
         let high = match (self.options.last_close, self.options.config.high_watermark) {

@@ -3,6 +3,7 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::origin::Origin;
 use crate::log::producer_entry::ProducerEntry;
+use crate::log::verification::{Proof, Verification, check_order, check_proof};
 use crate::record::{BatchHeader, ControlRecord, DecompressionLimits, RecordBatch, TransactionResult};
 use crate::types::{Offset, ProducerEpoch, Sequence, Timestamp};
 
@@ -60,8 +61,14 @@ pub(crate) struct Duplicate {
 ///
 /// # Errors
 /// [`ErrorKind::ProducerFenced`] for an epoch that is over, [`ErrorKind::OutOfOrderSequence`] for a sequence that does
-/// not follow, [`ErrorKind::InvalidTxnState`] for a batch without transaction while one is open.
-pub(crate) fn check_data(entry: &ProducerEntry, header: &BatchHeader, origin: Origin) -> Result<Check> {
+/// not follow, [`ErrorKind::InvalidTxnState`] for a batch without transaction while one is open, or of one that is not
+/// proven.
+pub(crate) fn check_data(
+    entry: &ProducerEntry,
+    header: &BatchHeader,
+    origin: Origin,
+    (proof, verification): (Proof, Option<&Verification>),
+) -> Result<Check> {
     if origin == Origin::Replication {
         return Ok(Check::New);
     }
@@ -70,8 +77,12 @@ pub(crate) fn check_data(entry: &ProducerEntry, header: &BatchHeader, origin: Or
     {
         return Ok(Check::Duplicate(duplicate));
     }
+    if origin == Origin::Client {
+        check_proof(entry, header, proof, verification)?;
+    }
     check_epoch(entry, header)?;
     if origin == Origin::Client {
+        check_order(header, verification)?;
         check_sequence(entry, header)?;
     }
     if entry.transaction_start.is_some() && !header.attributes.is_transactional() {

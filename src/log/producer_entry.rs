@@ -66,6 +66,11 @@ impl Default for ProducerEntry {
 }
 
 impl ProducerEntry {
+    /// Whether it has a transaction open, in this epoch.
+    pub(crate) fn has_transaction_in(&self, epoch: ProducerEpoch) -> bool {
+        self.transaction_start.is_some() && self.epoch == epoch
+    }
+
     /// The batches that are remembered, oldest first.
     pub(crate) fn batches(&self) -> impl DoubleEndedIterator<Item = &BatchMetadata> {
         self.batches.iter().flatten()

@@ -9,9 +9,10 @@ use crate::error::Result;
 use crate::log::origin::Origin;
 use crate::log::producer_check::{Check, Marker, check_data, check_marker};
 use crate::log::producer_entry::{BatchMetadata, ProducerEntry};
+use crate::log::verification::{Proof, Verification, VerificationGuard};
 use crate::record::{BatchHeader, TransactionResult};
 use crate::segment::transaction_index::AbortedTransaction;
-use crate::types::{Offset, ProducerId, Timestamp};
+use crate::types::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 /// The default of `transaction.max.timeout.ms`: no transaction may take longer.
 const TRANSACTION_TIMEOUT_MAX_MS: i64 = 900_000;
@@ -28,6 +29,8 @@ pub(crate) struct ProducerState {
     unreplicated: BTreeSet<(Offset, ProducerId)>,
     /// The same ones by their marker.
     markers: VecDeque<(Offset, (Offset, ProducerId))>,
+    /// Transactions that are about to begin.
+    verifications: HashMap<ProducerId, Verification>,
     end: Offset,
 }
 
@@ -67,7 +70,13 @@ impl ProducerState {
     /// # Errors
     /// As of [`check_data`] and [`check_marker`].
     #[inline]
-    pub(crate) fn check(&self, header: &BatchHeader, marker: Option<Marker>, origin: Origin) -> Result<Check> {
+    pub(crate) fn check(
+        &self,
+        header: &BatchHeader,
+        marker: Option<Marker>,
+        origin: Origin,
+        proof: Proof,
+    ) -> Result<Check> {
         if !header.producer_id.is_some() {
             return Ok(Check::New);
         }
@@ -76,7 +85,7 @@ impl ProducerState {
         match marker {
             Some(marker) => check_marker(entry, header, marker, origin),
             None if header.attributes.is_control() => Ok(Check::New),
-            None => check_data(entry, header, origin),
+            None => check_data(entry, header, origin, (proof, self.verifications.get(&header.producer_id))),
         }
     }
 
@@ -86,6 +95,9 @@ impl ProducerState {
         self.end = header.next_offset();
         if !header.producer_id.is_some() {
             return None;
+        }
+        if marker.is_some() || header.attributes.is_transactional() && !header.attributes.is_control() {
+            self.verifications.remove(&header.producer_id);
         }
         match marker {
             Some(marker) => self.apply_marker(header, marker),
@@ -125,6 +137,21 @@ impl ProducerState {
         let last_stable_offset = self.ongoing.first().map_or(last_offset.next(), |(first, _)| *first);
         let transaction = AbortedTransaction { producer_id, first_offset, last_offset, last_stable_offset };
         Some(CompletedTransaction { result: marker.result, transaction })
+    }
+
+    /// The guard that the first batch of a transaction has to show: the one there is, or that of `new`. `None` if the
+    /// transaction is open.
+    pub(crate) fn begin_verification(
+        &mut self,
+        id: ProducerId,
+        epoch: ProducerEpoch,
+        sequence: Sequence,
+        new: Verification,
+    ) -> Option<VerificationGuard> {
+        if self.producers.get(&id).is_some_and(|entry| entry.has_transaction_in(epoch)) {
+            return None;
+        }
+        Some(self.verifications.entry(id).or_insert(new).again(epoch, sequence))
     }
 
     /// Forgets completed transactions whose marker lies below `offset`: the high watermark, or the log start.
@@ -171,6 +198,7 @@ impl ProducerState {
     /// Their time is that of their records, so one that writes old records is forgotten early.
     pub(crate) fn expire(&mut self, now: Timestamp, expiration_ms: i64) -> usize {
         let before = self.producers.len();
+        self.verifications.retain(|_, verification| !verification.is_over(now, expiration_ms));
         self.producers.retain(|_, entry| {
             let silent = now.millis().saturating_sub(entry.last_timestamp.millis());
             entry.transaction_start.is_some() || silent < expiration_ms

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{Partition, Role, block_on};
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::{AppendOrigin, Appended, single_batch};
-use crate::record::{BatchBuilder, Record, encode_single};
+use crate::log::{AppendOrigin, Appended, Log, VerificationGuard, single_batch};
+use crate::record::{BatchBuilder, Record, RecordBatch, encode_single};
 use crate::types::Acks;
 
 /// The largest buffer that a thread keeps.
@@ -52,12 +52,29 @@ impl Partition {
     /// # Errors
     /// As [`Partition::append`].
     pub fn append_as(&self, batch: &[u8], origin: AppendOrigin) -> Result<Appended> {
+        self.append_by(batch, |log, batch| log.append(batch, origin))
+    }
+
+    fn append_by(
+        &self,
+        batch: &[u8],
+        append: impl FnOnce(&Log, &RecordBatch<&[u8]>) -> Result<Appended>,
+    ) -> Result<Appended> {
         let log = self.own_log()?;
         let checked = single_batch(batch)?;
         self.admit()?;
-        let appended = log.append(&checked, origin)?;
+        let appended = append(log, &checked)?;
         self.after_append(log, &appended, batch.len())?;
         Ok(appended)
+    }
+
+    /// Appends an encoded record batch of a client, which belongs to a transaction only if `guard` still stands: see
+    /// [`Log::begin_verification`](crate::Log::begin_verification).
+    ///
+    /// # Errors
+    /// As [`Partition::append`], and as [`Log::append_verified`](crate::Log::append_verified).
+    pub fn append_verified(&self, batch: &[u8], guard: Option<VerificationGuard>) -> Result<Appended> {
+        self.append_by(batch, |log, batch| log.append_verified(batch, guard))
     }
 
     /// Appends an encoded record batch and waits until `acks` have it.

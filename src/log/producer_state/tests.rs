@@ -68,7 +68,7 @@ impl Appender {
     /// The offset at which the batch was appended, or that of the one it repeats.
     fn append(&mut self, batch: Batch, origin: Origin) -> Result<u64> {
         let header = batch.header(self.state.end());
-        match self.state.check(&header, None, origin)? {
+        match self.state.check(&header, None, origin, Proof::NotAsked)? {
             Check::Duplicate(duplicate) => Ok(duplicate.first_offset.get()),
             Check::New => {
                 assert_eq!(self.state.apply(&header, None), None);
@@ -92,7 +92,7 @@ impl Appender {
     fn mark(&mut self, id: i64, epoch: i16, marker: Marker, origin: Origin) -> Result<u64> {
         let mut header = Batch { sequence: -1, ..batch(id, epoch, 0).transactional() }.header(self.state.end());
         header.attributes = header.attributes.with_control(true);
-        assert_eq!(self.state.check(&header, Some(marker), origin)?, Check::New);
+        assert_eq!(self.state.check(&header, Some(marker), origin, Proof::NotAsked)?, Check::New);
         self.completed.extend(self.state.apply(&header, Some(marker)));
         Ok(header.base_offset.get())
     }
@@ -142,7 +142,7 @@ fn a_batch_that_comes_again_gets_its_first_answer() {
     let repeated = batch(1, 0, 20).of(10).header(end);
     let answer =
         Duplicate { first_offset: Offset::new(24), last_offset: Offset::new(33), timestamp: Timestamp::from_millis(2) };
-    assert_eq!(log.state.check(&repeated, None, Origin::Client).unwrap(), Check::Duplicate(answer));
+    assert_eq!(log.state.check(&repeated, None, Origin::Client, Proof::NotAsked).unwrap(), Check::Duplicate(answer));
     for number in 1..6 {
         assert_eq!(log.send(batch(1, 0, 10 * number).of(10)).unwrap(), 12 * u64::try_from(number).unwrap());
     }
@@ -375,7 +375,7 @@ fn a_control_batch_without_a_marker_changes_only_the_end() {
     let mut header = Batch { sequence: -1, ..batch(1, 4, 0).transactional() }.header(log.state.end());
     header.attributes = header.attributes.with_control(true);
     header.record_count = 0;
-    assert_eq!(log.state.check(&header, None, Origin::Replication).unwrap(), Check::New);
+    assert_eq!(log.state.check(&header, None, Origin::Replication, Proof::NotAsked).unwrap(), Check::New);
     assert_eq!(log.state.apply(&header, None), None);
     assert_eq!(log.state.producer(ProducerId::new(1)), Some(&before));
     assert_eq!((log.state.end(), log.unstable()), (Offset::new(2), Some(0)));
