@@ -106,7 +106,7 @@ impl Log {
         let cut_before = cut(self);
         let lacks_files = self.segments.load().segments().iter().any(|segment| segment.lacks_index_files());
         if was_written || lacks_files || !writer.unsealed.is_empty() {
-            let finished = self.finish_files(writer).map_err(|error| self.latch.trip(error))?;
+            let finished = self.finish_files(writer).map_err(|error| self.stop(error))?;
             if finished == Derived::Lacking {
                 return Ok(None);
             }

@@ -6,7 +6,7 @@ use crate::clock::deadline_after;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::checkpoint::RecoveryPoint;
 use crate::log::watermarks::Marks;
-use crate::log::{HighMark, HighWatermark, Log, Writer};
+use crate::log::{HighMark, HighWatermark, Log, Writer, lost_sync};
 use crate::segment::Segment;
 use crate::segment::file_name::{FileKind, file_name};
 use crate::segment::indexes::Indexes;
@@ -97,7 +97,7 @@ impl Log {
                 self.take_back(&round);
                 Err(error)
             }
-            Err(error) => Err(self.latch.trip(error)),
+            Err(error) => Err(self.stop(error)),
         });
         // Whoever awaits a mark that will not move is told, whichever call tripped the latch.
         synced.inspect_err(|_| self.moved())
@@ -121,6 +121,12 @@ impl Log {
             epochs,
             sync_directory: std::mem::take(&mut writer.directory_dirty),
         })
+    }
+
+    /// Stops all writes after a failed sync, and has the next opening know of it.
+    pub(super) fn stop(&self, error: Error) -> Error {
+        lost_sync::note(self.directory.as_ref());
+        self.latch.trip(error)
     }
 
     /// A round that had no descriptor has lost nothing: the next one does what it did not.

@@ -40,6 +40,8 @@ pub(crate) struct Layout {
     pub(crate) doomed: Vec<String>,
     /// Names to change, in order: the end of an interrupted swap.
     pub(crate) renames: Vec<(String, String)>,
+    /// Whether a sync failed, and what it was to make durable has not been written again.
+    pub(crate) sync_failed: bool,
     /// Names that are none of a partition's.
     pub(crate) foreign: Vec<String>,
 }
@@ -96,6 +98,8 @@ impl Layout {
     fn take_other(&mut self, entry: &Entry) {
         if entry.kind == EntryKind::File && entry.name.ends_with(".tmp") {
             self.doomed.push(entry.name.clone());
+        } else if entry.name == super::lost_sync::FILE {
+            self.sync_failed = true;
         } else if !KNOWN.contains(&entry.name.as_str()) {
             self.foreign.push(entry.name.clone());
         }

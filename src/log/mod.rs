@@ -9,6 +9,7 @@ mod durability;
 pub(crate) mod epoch_cache;
 mod latch;
 mod layout;
+mod lost_sync;
 mod moved;
 mod open;
 pub(crate) mod origin;

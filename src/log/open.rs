@@ -331,6 +331,10 @@ impl<'a> Opening<'a> {
         let has_unsealed = !writer.unsealed.is_empty();
         let marks = Marks { last_stable, high, durable: found.durable, end: found.log_end };
         writer.marks = marks;
+        let latch = FailureLatch::default();
+        if let Some(error) = found.stopped {
+            latch.trip(error);
+        }
         Log {
             directory: self.directory,
             clock: Arc::clone(&self.options.clock),
@@ -346,7 +350,7 @@ impl<'a> Opening<'a> {
             sync: GroupSync::new(found.durable.get()),
             has_unsealed: AtomicBool::new(has_unsealed),
             generation: generation(),
-            latch: FailureLatch::default(),
+            latch,
             closed: AtomicBool::new(false),
             deleted: AtomicBool::new(false),
             moved: Moved::default(),

@@ -7,6 +7,7 @@ use crate::error::{Corruption, CorruptionReason, Error, Result};
 use crate::io::{Region, View};
 use crate::log::durability::Sealing;
 use crate::log::layout::SegmentFiles;
+use crate::log::lost_sync;
 use crate::log::open::{CutReason, OpenMode, Opening, Recovery};
 use crate::log::replay::{self, Replay};
 use crate::log::tail::{Tail, index_settings};
@@ -31,6 +32,8 @@ pub(super) struct Found {
     pub(super) unsealed: Vec<Sealing>,
     pub(super) directory_dirty: bool,
     pub(super) damage: Option<Error>,
+    /// Why nothing may be written until the log is opened again.
+    pub(super) stopped: Option<Error>,
     pub(super) recovery: Recovery,
 }
 
@@ -47,6 +50,7 @@ impl Found {
             unsealed: Vec::new(),
             directory_dirty: false,
             damage: None,
+            stopped: None,
             recovery: Recovery::default(),
         }
     }
@@ -338,6 +342,10 @@ impl<'a, 'o> Recovering<'a, 'o> {
             self.opening.unlink_from(kept)?;
             self.opening.unlink_snapshots_above(self.found.log_end)?;
         }
+        if write && self.opening.layout.sync_failed {
+            // Without room, say, the log can be read, and is told to be as it was left.
+            self.found.stopped = self.write_again().err();
+        }
         let active = self.build_segments(write)?;
         let first = self.found.segments.first().map_or(self.found.log_end, |segment| segment.base_offset());
         self.found.log_start = checkpoint.log_start.max(first).min(self.found.log_end);
@@ -345,6 +353,19 @@ impl<'a, 'o> Recovering<'a, 'o> {
         self.replay.end_at(self.found.log_end);
         self.found.tail = Some(Tail::new(self.replay, active));
         Ok(self.found)
+    }
+
+    /// After a failed sync the kernel shows what the disk may not have, and calls it clean: all of it is written anew.
+    fn write_again(&mut self) -> Result<()> {
+        let directory = self.opening.directory.as_ref();
+        let is_damaged = self.found.damage.is_some();
+        for walked in &mut self.walked {
+            let view = self.opening.log_view(&walked.files, false)?;
+            let valid = if is_damaged { view.len() } else { walked.valid };
+            directory.put(&self.opening.log_name(&walked.files), view.get(..valid).unwrap_or(&view))?;
+            walked.files.log_len = valid as u64;
+        }
+        lost_sync::forget(directory)
     }
 
     /// Nothing that is left lies behind the log start: as if the log had been emptied up to it. What the records said of

@@ -137,10 +137,14 @@ impl Image {
 
     /// Whether something whose sync failed is still shown.
     pub(super) fn has_lost(&self) -> bool {
-        self.nodes.iter().any(|node| match node {
-            Node::File(file) => file.has_lost(),
-            Node::Folder(folder) => folder.has_lost(),
-        })
+        let folders = || {
+            self.nodes.iter().filter_map(|node| match node {
+                Node::Folder(folder) => Some(folder),
+                Node::File(_) => None,
+            })
+        };
+        let mut named = folders().flat_map(Folder::all_names);
+        folders().any(Folder::has_lost) || named.any(|id| self.file(id).is_some_and(File::has_lost))
     }
 
     /// What could not be written may be dropped from the cache at any time: then the old is read again.

@@ -70,6 +70,11 @@ impl Folder {
         place(&self.names, name).ok().map(|index| self.names[index].1)
     }
 
+    /// What has a name here, or has one on the disk.
+    pub(super) fn all_names(&self) -> impl Iterator<Item = NodeId> {
+        self.names.iter().chain(self.durable.iter()).map(|(_, node)| *node)
+    }
+
     pub(super) fn change(&mut self, seq: u64, change: Change) {
         change.apply(Arc::make_mut(&mut self.names));
         self.changes.push((seq, change));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::io::Directory;
-use crate::io::sim::{Call, Failure, Fault};
+use crate::io::sim::{Call, CrashMode, Failure, Fault, Left, PowerCut, Random};
 use crate::segment::file_name::{FileKind, file_name};
 
 pub(super) fn directory(disk: &SimDisk) -> Arc<dyn Directory> {
@@ -199,4 +199,34 @@ fn a_damaged_tail_can_be_cut_off() {
         assert_eq!(log.recovery().damage, []);
         assert_eq!(values(&log, ReadUpTo::Written), written);
     }
+}
+
+/// A sync fails, and the kernel calls clean what never reached the disk. Opened again, the log found it all there and
+/// right, and a sync of it answered success: a power cut then took records that had been called durable.
+#[test]
+fn what_a_failed_sync_lost_is_written_again_before_it_counts_as_durable() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..10);
+    log.sync().unwrap();
+    fill(&log, 10..20);
+    disk.fail(Fault::next(Call::Sync, Failure::Device).on(".log"));
+    log.sync().unwrap_err();
+    log.shut();
+    assert!(disk.has_lost_writes());
+    disk.fail(Fault::next(Call::Append, Failure::Full).on(".log.tmp"));
+    let log = open(&disk, UNCLEAN);
+    assert_eq!(log.append(&batch(&["x"]), AppendOrigin::Client).unwrap_err().kind(), ErrorKind::PreviousFailure);
+    assert_eq!(log.sync().unwrap_err().kind(), ErrorKind::PreviousFailure);
+    assert_eq!(values(&log, ReadUpTo::Written), numbered(0..20));
+    log.shut();
+    let log = open(&disk, UNCLEAN);
+    assert!(!disk.has_lost_writes());
+    assert_eq!(values(&log, ReadUpTo::Written), numbered(0..20));
+    assert_eq!(log.sync().unwrap(), Offset::new(20));
+    log.shut();
+    let power_cut = CrashMode::PowerCut(PowerCut::leaving(Left::Nothing));
+    let cut = disk.crash_state(&mut Random::new(1), power_cut);
+    let log = open(&cut, LastClose::Unclean { same_power: false });
+    assert_eq!(values(&log, ReadUpTo::Written), numbered(0..20));
 }

@@ -1,7 +1,7 @@
 //! Marks and what lies below them, also where something changes meanwhile.
 
 use super::*;
-use crate::io::sim::{Call, Failure, Fault};
+use crate::io::sim::{Call, CrashMode, Failure, Fault, Left, PowerCut, Random};
 
 /// A reader up to the durable end is stopped between his two loads, while the tail is cut and grows again. He took the
 /// mark from before and the segments from after, and was given records that no sync had covered.
@@ -76,9 +76,8 @@ fn a_sync_that_finds_no_descriptor_can_be_tried_again() {
         }
         fill(&log, 11..12);
         assert_eq!(log.sync().unwrap(), Offset::new(12), "{name}");
-        let power_cut =
-            crate::io::sim::CrashMode::PowerCut(crate::io::sim::PowerCut::leaving(crate::io::sim::Left::Nothing));
-        let cut = disk.crash_state(&mut crate::io::sim::Random::new(1), power_cut);
+        let power_cut = CrashMode::PowerCut(PowerCut::leaving(Left::Nothing));
+        let cut = disk.crash_state(&mut Random::new(1), power_cut);
         let log = open(&cut, LastClose::Unclean { same_power: false });
         assert_eq!(log.end(ReadUpTo::Written), Offset::new(12), "{name}");
         assert_eq!(log.epoch_at(Offset::new(11)).unwrap(), Some(LeaderEpoch::new(3)), "{name}");

@@ -43,7 +43,7 @@ impl Explorer {
         let mut run = Run::open(SimDisk::new(), self.setting.clone(), Expect::default(), 0)?;
         for op in ops {
             run.perform(*op)?;
-            // Who opens again after a failed sync is told by the kernel that all is well, which it is not.
+            // Names whose sync failed are shown, and will never be durable.
             if *op == Op::Reopen && run.disk.has_lost_writes() {
                 break;
             }

@@ -273,7 +273,8 @@ impl Run {
         let mut found = before.found(start, end);
         raise_durable(&host, &mut found);
         self.host = Some(host);
-        self.refuses = Refuses::No;
+        // What a failed sync had lost cannot always be written again.
+        self.refuses = if self.faulty { Refuses::Maybe } else { Refuses::No };
         Ok(found)
     }
 
