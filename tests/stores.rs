@@ -113,7 +113,9 @@ fn an_interval_flushes_again_and_again() {
 fn what_is_appended_during_a_background_sync_is_synced_by_the_next() {
     let dir = TestDir::new("during");
     let store = Store::open(&dir).unwrap();
-    let partition = topic(&store, "a", &[("flush.ms", "1")]).partition(0).unwrap();
+    // Short segments with few entries: Kafka's tool reads the rest of a segment for each entry of its time index.
+    let short = [("flush.ms", "1"), ("segment.bytes", "262144"), ("index.interval.bytes", "65536")];
+    let partition = topic(&store, "a", &short).partition(0).unwrap();
     let until = Instant::now() + Duration::from_millis(300);
     let mut appended = 0;
     while Instant::now() < until {
@@ -121,7 +123,8 @@ fn what_is_appended_during_a_background_sync_is_synced_by_the_next() {
         fill(&partition, appended);
     }
     within(Duration::from_secs(20), "the last flush", || durable(&partition) == appended);
-    assert_eq!(store.stats().unwrap().unsynced_bytes, 0);
+    // The mark moves first, the count a moment later.
+    within(Duration::from_secs(20), "the count", || store.stats().unwrap().unsynced_bytes == 0);
     store.close().unwrap();
 }
 
