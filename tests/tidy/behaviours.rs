@@ -1,4 +1,4 @@
-//! `tests/kafka-behaviours.md`: each behaviour stands there once, with tests that exist or the reason for none.
+//! `tests/kafka-behaviours.md`: each behaviour stands there once, in order, with tests that exist or the reason for none.
 
 use std::collections::BTreeMap;
 
@@ -26,6 +26,7 @@ const GROUPS: &[(&str, usize)] = &[
 pub fn problems(list: &str, sources: &[Source]) -> Vec<String> {
     let mut problems = Vec::new();
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let mut before: Option<String> = None;
     for (line, row) in list.lines().enumerate() {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let &["", id, what, shown, ""] = cells.as_slice() else { continue };
@@ -41,6 +42,13 @@ pub fn problems(list: &str, sources: &[Source]) -> Vec<String> {
         if named.is_empty() && !shown.starts_with("none: ") {
             complain("names no test and no reason");
         }
+        if shown.split_whitespace().any(|word| word == "pending") {
+            complain("is put off: a reason says what takes its place, or which layer it belongs to");
+        }
+        if number(id) != Some(1) && Some(id.to_string()) != before.as_deref().and_then(following) {
+            complain("does not follow the one before");
+        }
+        before = Some(id.to_string());
         for name in named.iter().filter(|name| !exists(name, sources)) {
             complain(&format!("names {name}, which is not there"));
         }
@@ -54,6 +62,15 @@ pub fn problems(list: &str, sources: &[Source]) -> Vec<String> {
     }
     problems.extend(seen.into_keys().map(|id| format!("{id} is no behaviour")));
     problems
+}
+
+fn number(id: &str) -> Option<usize> {
+    id.rsplit_once('-')?.1.parse().ok()
+}
+
+/// The id behind `id` in its group.
+fn following(id: &str) -> Option<String> {
+    Some(format!("{}-{:02}", id.rsplit_once('-')?.0, number(id)? + 1))
 }
 
 /// What stands between backticks and has the form `path::name`.
@@ -80,7 +97,10 @@ fn missing_doubled_and_invented_rows_are_found() {
         .collect();
     let check = |rows: &[String]| problems(&rows.join("\n"), &sources).len();
     assert_eq!(check(&good), 0);
-    assert_eq!(check(&good[1..]), 1);
+    assert_eq!(check(&good[1..]), 2, "missing, and the next one does not follow");
+    let mut swapped = good.clone();
+    swapped.swap(3, 4);
+    assert_eq!(check(&swapped), 3);
     let changed = |row: &str| {
         let mut rows = good.clone();
         rows[0] = row.to_string();
@@ -91,6 +111,7 @@ fn missing_doubled_and_invented_rows_are_found() {
     assert_eq!(changed("| VAL-01 | it | `src/a.rs::helper` |"), 1);
     assert_eq!(changed("| VAL-01 | it | `src/b.rs::it_holds` |"), 1);
     assert_eq!(changed("| VAL-01 | it | |"), 1);
-    assert_eq!(changed("| VAL-02 | it | `src/a.rs::it_holds` |"), 2);
-    assert_eq!(changed("| VAL-99 | it | `src/a.rs::it_holds` |"), 2);
+    assert_eq!(changed("| VAL-01 | it | none: pending |"), 1);
+    assert_eq!(changed("| VAL-02 | it | `src/a.rs::it_holds` |"), 4);
+    assert_eq!(changed("| VAL-99 | it | `src/a.rs::it_holds` |"), 4);
 }

@@ -77,6 +77,29 @@ fn snapshots_that_fit_survive_a_cut() {
     assert!(before.iter().all(|offset| names(&disk, FileKind::Snapshot).contains(offset)));
 }
 
+/// REC-29: closes and a killed process leave more than recovery and the next roll need.
+#[test]
+fn after_a_kill_only_the_snapshots_that_are_needed_remain() {
+    let disk = SimDisk::new();
+    let mut last_close = UNCLEAN;
+    for end in [3, 6, 9] {
+        let log = open(&disk, last_close);
+        fill(&log, log.end(ReadUpTo::Written).get()..end);
+        last_close = LastClose::Clean(log.close().unwrap().unwrap());
+    }
+    let log = open(&disk, last_close);
+    fill(&log, 9..40);
+    log.sync().unwrap();
+    fill(&log, 40..42);
+    let bases: Vec<u64> = log.segments().iter().map(|segment| segment.base_offset().get()).collect();
+    assert!(names(&disk, FileKind::Snapshot).contains(&9) && !bases.contains(&9));
+    log.shut();
+    let log = open(&disk, UNCLEAN);
+    log.sync().unwrap();
+    assert_eq!(names(&disk, FileKind::Snapshot), bases[1..]);
+    assert_eq!(values(&log, ReadUpTo::Written), numbered(0..42));
+}
+
 /// REC-18: where Kafka's checkpoint says that the log starts above its last record. What the lost records said of
 /// producers and transactions is forgotten with them: a transaction that was open in them held readers back for good.
 #[test]
