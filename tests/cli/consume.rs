@@ -203,3 +203,30 @@ fn a_follower_ends_when_nobody_reads_any_more() {
     let ran = Ran::from(child.wait_with_output().unwrap());
     assert_eq!((ran.status, ran.err.as_str()), (0, ""));
 }
+
+/// A writer that deleted records under a reader made it fail: `NotFound` for a file it had listed and not yet opened.
+#[test]
+fn records_deleted_under_a_reader_are_passed_over() {
+    let dir = TestDir::new("consume-deleted");
+    let mut writer = Shell::open(dir.path(), &[]);
+    writer.ok("create t 1 segment.bytes=50000");
+    writer.ok("fill t 0 s 3000 1000 batch=10");
+    let mut child = program()
+        .args(["consume", "t", "--json", "--dir", dir.path().to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    output.read_line(&mut String::new()).unwrap();
+    // The pipe is full now, and the reader far from the end.
+    writer.ok("delete-records t 0 2500");
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).unwrap();
+    let ran = Ran::from(child.wait_with_output().unwrap());
+    assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+    let last = rest.lines().last().unwrap();
+    assert!(last.starts_with(r#"{"partition":0,"offset":2999,"#), "{last}");
+    assert!(rest.lines().count() < 2999);
+    writer.quit();
+}

@@ -52,6 +52,12 @@ impl Reader {
         self.next
     }
 
+    /// Goes on inside of the log, where a writer deleted or cut the records that would have come next.
+    pub fn stay_inside(&mut self) {
+        let (log_start, marks) = self.partition.offsets();
+        self.next = self.next.min(marks.end).max(log_start);
+    }
+
     /// Answers whether the place where reading goes on lies in the log, which is all that can be said if nothing is
     /// wanted.
     pub fn check(&self, nothing_wanted: bool) -> Result<Step, Error> {

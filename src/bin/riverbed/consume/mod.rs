@@ -22,6 +22,9 @@ use crate::time;
 use position::From;
 use print::Shown;
 
+/// How often to look again while a writer removes what was to be read.
+const TRIES: usize = 5;
+
 /// How long to wait before looking for new records.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -81,7 +84,7 @@ pub fn run(args: &Args, context: &Context, out: &mut dyn Write) -> Outcome {
         return Ok(());
     }
     for source in &mut sources {
-        if source.show_until_end(&mut shown, context)?.is_break() {
+        if source.show_until_end(&asked.store, &mut shown, context)?.is_break() {
             return Ok(());
         }
     }
@@ -94,7 +97,7 @@ fn follow(asked: &Asked<'_>, sources: &mut Vec<Source>, shown: &mut Shown<'_>, c
         let mut nothing = true;
         for source in &mut *sources {
             source.end = source.to;
-            match source.show_some(shown, context)? {
+            match source.show_some(&asked.store, shown, context)? {
                 Step::Enough if shown.left == Some(0) => return Ok(()),
                 Step::More => nothing = false,
                 Step::Nothing | Step::Enough => {}
@@ -180,9 +183,9 @@ impl Source {
         self.to.is_some_and(|to| self.reader.next() >= to)
     }
 
-    fn show_until_end(&mut self, shown: &mut Shown<'_>, context: &Context) -> Outcome<ControlFlow<()>> {
+    fn show_until_end(&mut self, store: &Store, shown: &mut Shown<'_>, context: &Context) -> Outcome<ControlFlow<()>> {
         while self.end.is_none_or(|end| self.reader.next() < end) {
-            match self.show_some(shown, context)? {
+            match self.show_some(store, shown, context)? {
                 Step::More => {}
                 Step::Nothing => break,
                 Step::Enough if shown.left == Some(0) => return Ok(ControlFlow::Break(())),
@@ -192,7 +195,21 @@ impl Source {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn show_some(&mut self, shown: &mut Shown<'_>, context: &Context) -> Outcome<Step> {
+    /// Shows what one fetch gives. Where a writer has removed the files since they were listed, it looks again.
+    fn show_some(&mut self, store: &Store, shown: &mut Shown<'_>, context: &Context) -> Outcome<Step> {
+        for _ in 1..TRIES {
+            match self.show_fetched(shown, context) {
+                Err(Stop::Failed(Failure { kind: ErrorKind::NotFound | ErrorKind::OffsetOutOfRange, .. })) => {
+                    store.refresh()?;
+                    self.reader.stay_inside();
+                }
+                shown => return shown,
+            }
+        }
+        self.show_fetched(shown, context)
+    }
+
+    fn show_fetched(&mut self, shown: &mut Shown<'_>, context: &Context) -> Outcome<Step> {
         context.interrupt.check()?;
         let (number, end) = (self.number, self.end);
         self.reader.step(|record| {

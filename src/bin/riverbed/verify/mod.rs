@@ -6,7 +6,7 @@ mod partition;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use riverbed::{ErrorKind, Partition, Store, TopicPartition};
+use riverbed::{ErrorKind, PartitionId, Store, TopicPartition};
 
 use crate::context::Context;
 use crate::data_dir;
@@ -19,6 +19,9 @@ use partition::{PartitionFiles, SegmentFile};
 
 /// There as long as a directory is closed cleanly, Kafka's or ours.
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
+
+/// How often a partition is checked whose files change under the check.
+const TRIES: usize = 5;
 
 /// What lies beside the partitions and is read when a directory is opened.
 const STORE_FILES: [&str; 6] = [
@@ -62,22 +65,41 @@ pub fn store<'a>(
     for name in STORE_FILES {
         partition::side_file(&dir.join(name), &mut findings);
     }
-    let closed = dir.join(CLEAN_SHUTDOWN).exists();
     for topic in store.topics()? {
-        for (number, partition) in topic.partitions()? {
-            let id = TopicPartition::new(topic.name().clone(), number);
-            let directory = dir.join(id.to_string());
-            match partition.and_then(|partition| files(&partition, directory.clone(), closed)) {
-                Ok(files) => files.check(&mut findings),
-                Err(error) if data_dir::is_elsewhere(dir, &error) => {}
-                Err(error) => findings.problem(Problem::opening(&directory, &error)),
-            }
+        for number in 0..topic.partition_count() {
+            let id = TopicPartition::new(topic.name().clone(), PartitionId::new(number));
+            self::partition(store, dir, &id, &mut findings);
         }
     }
     Ok(findings)
 }
 
-fn files(partition: &Partition, directory: PathBuf, closed: bool) -> riverbed::Result<PartitionFiles> {
+/// Checks a partition; again, if there was something wrong and a writer has changed the files since.
+fn partition(store: &Store, dir: &Path, id: &TopicPartition, findings: &mut Findings<'_>) {
+    let known = (findings.problems.len(), findings.tails.len());
+    let mut found = files(store, dir, id);
+    for tries_left in (0..TRIES).rev() {
+        match &found {
+            Ok(files) => files.check(findings),
+            Err(error) if error.kind() == ErrorKind::UnknownTopic || data_dir::is_elsewhere(dir, error) => return,
+            Err(error) => findings.problem(Problem::opening(&dir.join(id.to_string()), error)),
+        }
+        if findings.problems.len() == known.0 || tries_left == 0 || store.refresh().is_err() {
+            return;
+        }
+        let again = files(store, dir, id);
+        if again.as_ref().ok() == found.as_ref().ok() {
+            return;
+        }
+        findings.problems.truncate(known.0);
+        findings.tails.truncate(known.1);
+        found = again;
+    }
+}
+
+fn files(store: &Store, dir: &Path, id: &TopicPartition) -> riverbed::Result<PartitionFiles> {
+    let partition = store.topic(id.topic.as_str())?.partition(id.partition.get())?;
+    let (directory, closed) = (dir.join(id.to_string()), dir.join(CLEAN_SHUTDOWN).exists());
     let infos = partition.segment_infos()?;
     let segments = infos.iter().map(|info| SegmentFile { base: info.base_offset.get(), bytes: info.bytes }).collect();
     let (log_start, marks) = partition.offsets();

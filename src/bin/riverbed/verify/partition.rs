@@ -20,7 +20,7 @@ pub struct SegmentFile {
 }
 
 /// A partition's directory and what it should hold.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionFiles {
     pub directory: PathBuf,
     /// The first offset of which the log says that it holds it.
