@@ -71,6 +71,29 @@ fn a_bad_line_stops_and_earlier_ones_stay() {
     assert_eq!(records(&dir).len(), 2);
 }
 
+/// What the log refuses took the whole batch with it, earlier lines too, and named a place in the batch, not a line.
+#[test]
+fn a_line_that_the_topic_refuses_stops_and_earlier_ones_stay() {
+    let options = ["--key-field", "k", "--timestamp-field", "t", "--json"];
+    for (last, kind) in [
+        (r#"{"k":"a","t":-5}"#, "InvalidTimestamp"),
+        (r#"{"k":"a","t":9999999999999}"#, "InvalidTimestamp"),
+        (r#"{"k":null}"#, "InvalidRecord"),
+    ] {
+        let dir = TestDir::new("produce-refused");
+        let path = dir.path().to_str().unwrap();
+        let compacted = ["--config", "cleanup.policy=compact", "--dir", path];
+        run([&["topic", "create", "t", "--partitions", "3"][..], &compacted].concat()).good();
+        let input = format!("{{\"k\":\"a\"}}\n{{\"k\":\"b\"}}\n{last}\n{{\"k\":\"c\"}}\n");
+        let ran = produce(&dir, &input, &options);
+        ran.failed(1, kind);
+        assert!(ran.last_error().contains(": line 3: "), "{ran:?}");
+        assert_eq!(ran.out.lines().count(), 2, "{ran:?}");
+        assert_eq!(records(&dir).len(), 2, "{last}");
+        assert!(produce(&dir, &input, &options[..4]).out.starts_with("2 records, "), "people are told what stays");
+    }
+}
+
 #[test]
 fn keys_choose_partitions_as_kafkas_producer_does() {
     let dir = store("3");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use riverbed::{Acks, BatchBuilder, Clock as _, Compression, Offset, Partition, Record, SystemClock, Topic};
+use riverbed::{Acks, BatchBuilder, Clock as _, Compression, Offset, Partition, Record, SystemClock, Timestamp, Topic};
 
 use super::Args;
 use super::fields::Extracted;
@@ -64,6 +64,11 @@ impl Chunk {
         })
     }
 
+    /// What a record without a time of its own gets.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// How many records were acknowledged.
     pub fn records(&self) -> u64 {
         self.records
@@ -89,7 +94,7 @@ impl Chunk {
             self.flush(out)?;
         }
         let number = self.choose(extracted);
-        let now = self.clock.now();
+        let now = self.now();
         let builder = &mut self.batch(number)?.builder;
         let place = builder.record_count() as u64;
         builder.push(&record, now)?;

@@ -3,6 +3,7 @@
 mod chunk;
 mod fields;
 mod partitioner;
+mod rules;
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -22,6 +23,7 @@ use crate::progress::Progress;
 use crate::table;
 use chunk::Chunk;
 use fields::FieldOptions;
+use rules::Rules;
 
 /// The longest line. What a record may have is for the topic's `max.message.bytes` to say.
 const LINE_MAX: usize = 1 << 28;
@@ -72,6 +74,7 @@ pub fn run(args: &Args, context: &Context, out: &mut dyn Write) -> Outcome {
     let clock = SystemClock::precise();
     let started = clock.monotonic();
     let mut producing = Producing {
+        rules: Rules::of(&topic.config()),
         lines: Lines::new(input, LINE_MAX),
         waits: size.is_none(),
         chunk: Chunk::new(topic, args, context.json)?,
@@ -81,18 +84,18 @@ pub fn run(args: &Args, context: &Context, out: &mut dyn Write) -> Outcome {
     };
     let result = producing.run(&args.fields, out);
     let took = clock.monotonic() - started;
-    let closed = store.close();
-    result?;
-    closed?;
+    let closed = store.close().map_err(Stop::from);
+    let mut told = Ok(());
     if !context.json {
         let line = summary(producing.chunk.records(), producing.chunk.bytes(), took);
-        writeln!(out, "{line}").map_err(|error| Stop::output(&error))?;
+        told = writeln!(out, "{line}").map_err(|error| Stop::output(&error));
     }
-    Ok(())
+    result.and(closed).and(told)
 }
 
 /// The work under way.
 struct Producing<'a> {
+    rules: Rules,
     lines: Lines<Box<dyn Read>>,
     /// Whether the next line may be long in coming.
     waits: bool,
@@ -124,7 +127,11 @@ impl Producing<'_> {
                 Next::TooLong => return Err(too_long(number).into()),
                 Next::Line => {}
             }
-            let extracted = fields.extract(&line).map_err(|failure| at_line(number, failure))?;
+            let extracted = fields.extract(&line).and_then(|extracted| {
+                self.rules.check(&extracted, self.chunk.now())?;
+                Ok(extracted)
+            });
+            let extracted = extracted.map_err(|failure| at_line(number, failure))?;
             self.chunk.push(&extracted, &line, out)?;
             self.progress.add(line.len() as u64 + 1);
             if let Some(ticker) = &mut self.ticker {
