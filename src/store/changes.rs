@@ -7,6 +7,7 @@ use std::ops::Range;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{LastClose, LogConfig, partition_metadata};
 use crate::partition::Partition;
+use crate::store::deletion::DOOMED;
 use crate::store::foreign;
 use crate::store::inner::{Admin, Inner};
 use crate::store::registry::{PARTITIONS_MAX, Registry, TopicEntry};
@@ -15,12 +16,9 @@ use crate::store::topic::{Changing, Topic, TopicConfig, TopicState, unknown};
 use crate::sync::{Arc, MutexGuard, RwLock};
 use crate::types::{PartitionId, TopicId, TopicName, TopicPartition};
 
-/// Ends the name of a directory that is about to be removed. Kafka's.
-const DOOMED: &str = "-delete";
-
 impl Inner {
     /// The right to change the list of topics. Asked for an open store once it is there: a close may have had it.
-    fn administer(&self) -> Result<MutexGuard<'_, Admin>> {
+    pub(super) fn administer(&self) -> Result<MutexGuard<'_, Admin>> {
         self.check_writable()?;
         let admin = self.admin.lock();
         self.check_writable()?;
@@ -115,7 +113,7 @@ impl Inner {
     }
 
     /// The list of topics as it stands.
-    fn registry(&self, admin: &Admin) -> Registry {
+    pub(super) fn registry(&self, admin: &Admin) -> Registry {
         let topics = self.topics.read();
         let entries = topics.iter().map(|(name, state)| {
             let changing = state.changing.read();
@@ -186,88 +184,17 @@ impl Inner {
             _ => Err(unknown(&state.name)),
         }
     }
-
-    /// Deletes a topic: the registry is the commit point, then its handles are told, then the directories go.
-    pub(super) fn delete_topic(&self, name: &TopicName) -> Result<()> {
-        let mut admin = self.administer()?;
-        let state = self.topics.read().get(name).cloned().ok_or_else(|| unknown(name))?;
-        let mut registry = self.registry(&admin);
-        registry.topics.remove(name);
-        registry.deleted.push(state.id);
-        registry.write(self.directory.as_ref())?;
-        admin.deleted.push(state.id);
-        self.topics.write().remove(name);
-        let partitions = state.shut_deleted();
-        self.remove_deleted(name, partitions)?;
-        admin.deleted.retain(|id| *id != state.id);
-        self.registry(&admin).write(self.directory.as_ref()).or_else(Error::unless_full)
-    }
-
-    /// Removes the directories of a deleted topic: all that can be, whatever becomes of the others.
-    fn remove_deleted(&self, name: &TopicName, partitions: u32) -> Result<()> {
-        let mut first_error = None;
-        for number in 0..partitions {
-            let doomed = aside(name, number, DOOMED);
-            let removed = match self.directory.rename(&directory_name(name, number), &doomed) {
-                Ok(()) => self.directory.remove_subdirectory(&doomed),
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-                Err(error) => Err(error),
-            };
-            first_error = first_error.or(removed.err());
-        }
-        let synced = self.directory.sync();
-        first_error.or(synced.err()).map_or(Ok(()), Err)
-    }
 }
 
-impl TopicState {
-    /// Tells all handles that the topic was deleted. Answers how many partitions it had.
-    pub(super) fn shut_deleted(&self) -> u32 {
-        let partitions = {
-            let mut changing = self.changing.write();
-            changing.deleted = true;
-            std::mem::take(&mut changing.partitions)
-        };
-        partitions.iter().flatten().for_each(Partition::shut_deleted);
-        u32::try_from(partitions.len()).unwrap_or(u32::MAX)
-    }
-}
-
-/// Whether a directory of this name waits for its removal.
-pub(super) fn is_doomed(name: &str) -> bool {
-    let parts = name.strip_suffix(DOOMED).and_then(|rest| rest.rsplit_once('.'));
-    parts.is_some_and(|(partition, unique)| {
-        TopicPartition::from_directory_name(partition).is_some()
-            && unique.len() == 32
-            && unique.bytes().all(|byte| byte.is_ascii_hexdigit())
-    })
-}
-
-fn directory_name(topic: &TopicName, number: u32) -> String {
+pub(super) fn directory_name(topic: &TopicName, number: u32) -> String {
     TopicPartition::new(topic.clone(), PartitionId::new(number)).to_string()
 }
 
 /// The name under which a partition's directory is kept aside: at most 255 bytes, as Kafka's.
-fn aside(topic: &TopicName, number: u32, suffix: &str) -> String {
+pub(super) fn aside(topic: &TopicName, number: u32, suffix: &str) -> String {
     let hex: String = foreign::random_id().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     let number = number.to_string();
     let room = 255 - (number.len() + hex.len() + suffix.len() + 2);
     let topic = topic.as_str();
     format!("{}-{number}.{hex}{suffix}", &topic[..topic.len().min(room)])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_kept_aside_fits_and_only_doomed_ones_are_removed() {
-        let topic = TopicName::new(&"x".repeat(249)).unwrap();
-        let doomed = aside(&topic, 1_234_567, DOOMED);
-        assert_eq!(doomed.len(), 255);
-        assert!(is_doomed(&doomed));
-        for kept in [aside(&topic, 0, "-stray").as_str(), "please-delete", "a-0.b-delete", "orders-0", "-delete"] {
-            assert!(!is_doomed(kept), "{kept}");
-        }
-    }
 }

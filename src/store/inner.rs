@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::{Budget, Directory, DirectoryLock, Entry, EntryKind, OpenMode as IoMode, OsDirectory, generation};
+use crate::io::{Budget, Directory, DirectoryLock, OpenMode as IoMode, OsDirectory, generation};
 use crate::log::{LastClose, LogConfig, LogOptions, OpenMode, Recovery};
 use crate::partition::{self, Partition};
 use crate::store::StoreConfig;
-use crate::store::changes;
 use crate::store::clean_mark::CleanMark;
+use crate::store::deletion::Found;
 use crate::store::flusher::Flusher;
 use crate::store::foreign::{self, KafkaState, Owner};
 use crate::store::identity;
@@ -90,7 +90,7 @@ impl Inner {
         let generation = mark.generation.saturating_add(1);
         foreign::unlink_clean_shutdown(directory.as_ref())?;
         CleanMark::overwrite(directory.as_ref(), generation)?;
-        let registry = match registry {
+        let mut registry = match registry {
             Some(registry) => registry,
             None => {
                 Registry::default().write(directory.as_ref())?;
@@ -99,7 +99,8 @@ impl Inner {
         };
         let left = Left::Ours { mark, same_power: lock.same_power() };
         let inner = Self::new(directory, config, budget, OpenMode::Write);
-        let deleted = inner.finish_deletions(&registry, &entries)?;
+        let found = Found::among(&entries, inner.directory.as_ref(), &mut registry);
+        let deleted = inner.finish_deletions(&registry, &found)?;
         if inner.open_topics(&registry, &left)? {
             // Only then every cut of this opening is durable. Without room what the file said before stays, or nothing.
             lock.keep_power().or_else(Error::unless_full)?;
@@ -122,7 +123,8 @@ impl Inner {
         let directory = self.directory.as_ref();
         let entries = directory.list()?;
         // The file itself is asked, as the list may miss it while a writer replaces it.
-        if let Some(registry) = Registry::read(directory)? {
+        if let Some(mut registry) = Registry::read(directory)? {
+            Found::among(&entries, directory, &mut registry);
             return Ok((registry, Left::Ours { mark: CleanMark::read(directory)?, same_power: false }));
         }
         match foreign::owner(&entries) {
@@ -179,32 +181,6 @@ impl Inner {
                 Err(Error::new(ErrorKind::ReadOnly, message))
             }
         }
-    }
-
-    /// Removes directories of deleted topics that a crash left. Answers the topics of which not all could be removed:
-    /// the next opening tries again.
-    fn finish_deletions(&self, registry: &Registry, entries: &[Entry]) -> Result<Vec<TopicId>> {
-        let mut left = false;
-        for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Directory) {
-            if changes::is_doomed(&entry.name) || self.is_of_deleted(registry, &entry.name) {
-                left |= self.directory.remove_subdirectory(&entry.name).is_err();
-            }
-        }
-        if registry.deleted.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.directory.sync()?;
-        if left {
-            return Ok(registry.deleted.clone());
-        }
-        let done = Registry { deleted: Vec::new(), ..registry.clone() };
-        done.write(self.directory.as_ref()).or_else(Error::unless_full).map(|()| Vec::new())
-    }
-
-    fn is_of_deleted(&self, registry: &Registry, name: &str) -> bool {
-        TopicPartition::from_directory_name(name).is_some()
-            && !registry.deleted.is_empty()
-            && foreign::read_topic_id(self.directory.as_ref(), name).is_some_and(|id| registry.deleted.contains(&id))
     }
 
     /// Opens all topics. Answers whether all partitions that are here could be opened.

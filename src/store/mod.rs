@@ -5,6 +5,7 @@ mod changes;
 mod clean_mark;
 mod close;
 mod config;
+mod deletion;
 mod fields;
 mod flusher;
 mod foreign;
@@ -132,7 +133,8 @@ impl Store {
         self.0.0.topics()
     }
 
-    /// Deletes a topic with all that is in it. Durable when it returns. What was fetched stays readable.
+    /// Deletes a topic with all that is in it. Durable when it returns. What was fetched stays readable. Works on a full
+    /// disk, too.
     ///
     /// # Errors
     /// [`crate::ErrorKind::UnknownTopic`], [`crate::ErrorKind::ReadOnly`], [`crate::ErrorKind::Closed`]; what the

@@ -333,3 +333,56 @@ fn the_powers_identity_is_kept_only_once_every_partition_was_recovered() {
     below.create_subdirectory("00000000000000000000.log").unwrap();
     assert_eq!(keeps(), healthy - 1, "taken, not kept");
 }
+
+/// Deleting a topic asked for room for the new list first, and so a full disk kept the very thing that would have freed
+/// it. Whatever a crash leaves: once answered the topic is gone for good, and until then it is whole.
+#[test]
+fn a_topic_is_deleted_on_a_full_disk() {
+    let mut random = Random::new(20_261_122);
+    let full = || Fault::next(Call::Create, Failure::Full).on("riverbed.topics.tmp");
+    for times in [1, u64::MAX] {
+        let mut call = 0;
+        loop {
+            let (disk, store) = prepared();
+            disk.fail(full().times(times));
+            disk.fail(Fault::next_of_any_kind(Failure::Device).after(call).times(u64::MAX));
+            let answered = store.delete_topic("old");
+            for _ in 0..4 {
+                let crashed = crash(&disk, &mut random);
+                crashed.heal();
+                for _ in 0..2 {
+                    let store = open(&crashed);
+                    let is_there = store.topic("old").is_ok();
+                    assert!(!is_there || answered.is_err(), "{times} {call}");
+                    if is_there {
+                        let partition = store.topic("old").unwrap().partition(1).unwrap();
+                        assert_eq!(partition.offsets().1.end, Offset::new(1), "{times} {call}");
+                    } else {
+                        let names = crashed.root().list().unwrap().into_iter().map(|entry| entry.name);
+                        let left: Vec<_> = names.filter(|name| name.starts_with("old")).collect();
+                        assert_eq!(left, [""; 0], "{times} {call}");
+                    }
+                    store.close().unwrap();
+                }
+            }
+            if answered.is_ok() {
+                break;
+            }
+            call += 1;
+        }
+        assert!(call > 3, "{call} calls");
+    }
+}
+
+/// A broker that gave up one partition of a topic leaves a directory by that name and with the topic's id: that says
+/// nothing of the topic's other partitions.
+#[test]
+fn a_partition_that_kafka_removes_does_not_take_its_topic_along() {
+    let (disk, store) = prepared();
+    store.close().unwrap();
+    let doomed = format!("old-0.{}-delete", "0123456789abcdef".repeat(2));
+    disk.root().rename("old-0", &doomed).unwrap();
+    let store = open(&disk);
+    assert_eq!(store.topic("old").unwrap().partition(1).unwrap().offsets().1.end, Offset::new(1));
+    assert!(disk.root().list().unwrap().iter().all(|entry| entry.name != doomed));
+}
