@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use riverbed::{BatchBuilder, LogConfig, Partition, PartitionOptions, Record, Timestamp};
+use riverbed::{BatchBuilder, LogConfig, Partition, PartitionOptions, Record, Store, Timestamp, TopicConfig};
 
 pub const MIB: u64 = 1 << 20;
 
@@ -45,6 +45,18 @@ pub fn partition(root: &Path, settings: &[(&str, &str)]) -> Partition {
         std::fs::remove_dir_all(&path).unwrap();
     }
     Partition::open(path, PartitionOptions::default().config(config(settings))).unwrap()
+}
+
+/// A new store in `root`, with the topic `bench` of one partition.
+pub fn store(root: &Path, settings: &[(&str, &str)]) -> Store {
+    let path = root.join("store");
+    if path.exists() {
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+    let store = Store::open(path).unwrap();
+    let config = settings.iter().fold(TopicConfig::default(), |config, (name, value)| config.set(name, value).unwrap());
+    store.create_topic("bench", config).unwrap();
+    store
 }
 
 /// The `.log` files below `root`, in order.

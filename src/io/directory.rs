@@ -193,8 +193,14 @@ pub trait Region: sealed::Sealed + fmt::Debug + Send + Sync + 'static {
     /// [`crate::ErrorKind::Io`] for the first failure, [`crate::ErrorKind::PreviousFailure`] ever after.
     fn sync(&self) -> Result<()>;
 
+    /// Whether little room lies ahead of the published end: for [`Region::zero_ahead`].
+    fn wants_zeros(&self) -> bool {
+        false
+    }
+
     /// Makes ready for appends that are synced each time: the next chunk is allocated and zero-filled in writes of
     /// 16 KiB, so that neither size nor extents change under a sync. May take long; call it off the appending thread.
+    /// Does nothing where enough room is ready, or where no more appends are taken.
     ///
     /// # Errors
     /// [`crate::ErrorKind::StorageFull`] changes nothing. A failed sync is one as in [`Region::sync`].

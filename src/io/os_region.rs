@@ -39,6 +39,8 @@ pub(crate) struct OsRegion {
     durability: Durability,
     /// Where allocated room ends. Written under `room`.
     reserved: AtomicUsize,
+    /// Published bytes above which little room is left. Written under `room`.
+    scarce_above: AtomicUsize,
     finished: AtomicBool,
     room: Mutex<Room>,
     writer: Mutex<Writer>,
@@ -81,6 +83,7 @@ impl OsRegion {
             generation: handle.generation(),
             durability: Durability::new(),
             reserved: AtomicUsize::new(published),
+            scarce_above: AtomicUsize::new(0),
             finished: AtomicBool::new(false),
             room: Mutex::new(Room::new(published as u64, capacity as u64)),
             writer: Mutex::new(Writer { len, ready: 0, map: None, populated, len_asked: len }),
@@ -122,6 +125,8 @@ impl OsRegion {
     fn show_room(&self, room: &Room) {
         let allocated = usize::try_from(room.allocated()).unwrap_or(self.capacity);
         self.reserved.store(allocated, Ordering::Relaxed);
+        let scarce_above = room.scarce_above().and_then(|above| usize::try_from(above).ok()).unwrap_or(usize::MAX);
+        self.scarce_above.store(scarce_above, Ordering::Relaxed);
     }
 
     fn check_unfinished(&self) -> Result<()> {
@@ -275,12 +280,16 @@ impl Region for OsRegion {
         Ok(())
     }
 
+    fn wants_zeros(&self) -> bool {
+        self.handle.state.published() > self.scarce_above.load(Ordering::Relaxed)
+    }
+
     fn zero_ahead(&self) -> Result<()> {
         self.check()?;
-        self.check_unfinished()?;
         let goal = {
             let mut room = self.room.lock();
-            if !room.is_scarce(self.len()) {
+            let is_scarce = room.scarce_above().is_some_and(|above| self.len() >= above);
+            if !is_scarce || self.finished.load(Ordering::Acquire) {
                 return Ok(());
             }
             room.zero_goal()

@@ -15,8 +15,11 @@ const CHUNK_MAX: u64 = 16 << 20;
 /// Larger writes of zeros make larger page-cache folios, which a small synced append then writes back whole.
 const ZEROS: [u8; 16 << 10] = [0; 16 << 10];
 
-/// How much is zero-filled before the writer gets it.
-const ZERO_STEP: u64 = 1 << 20;
+/// How much is zero-filled before the writer gets it: a sync of his meanwhile has to write that much more.
+const ZERO_STEP: u64 = 256 << 10;
+
+/// How much is zero-filled at a time.
+const ZERO_CHUNK_MAX: u64 = 4 << 20;
 
 /// What is allocated of one file.
 #[derive(Debug)]
@@ -28,11 +31,14 @@ pub(super) struct Room {
     chunk: u64,
     /// Whether the file system allocates at all. Where it does not, a positioned write does.
     real: bool,
+    /// Whether the last room was zero-filled. The writer has overtaken that, if he asks for more: he gets little, so that
+    /// what comes behind it is zero-filled again.
+    zeroed: bool,
 }
 
 impl Room {
     pub(super) fn new(allocated: u64, capacity: u64) -> Self {
-        Self { allocated, capacity, chunk: CHUNK_MIN, real: true }
+        Self { allocated, capacity, chunk: CHUNK_MIN, real: true, zeroed: false }
     }
 
     pub(super) fn allocated(&self) -> u64 {
@@ -49,7 +55,8 @@ impl Room {
         if end <= self.allocated {
             return Ok(());
         }
-        let generous = end.max(self.allocated.saturating_add(self.chunk)).min(self.capacity);
+        let chunk = if std::mem::take(&mut self.zeroed) { CHUNK_MIN } else { self.chunk };
+        let generous = end.max(self.allocated.saturating_add(chunk)).min(self.capacity);
         let enough = end.next_multiple_of(4096).min(self.capacity);
         match self.allocate(file, generous) {
             Ok(()) => self.chunk = (self.chunk * 2).min(CHUNK_MAX),
@@ -81,16 +88,20 @@ impl Room {
         Ok(())
     }
 
-    /// Whether less than half a chunk lies ahead of `published`.
-    pub(super) fn is_scarce(&self, published: u64) -> bool {
-        self.allocated < self.capacity && self.allocated.saturating_sub(published) < self.chunk / 2
+    /// Where the writer has less than half a chunk ahead of him; `None` if there is no more to be had.
+    pub(super) fn scarce_above(&self) -> Option<u64> {
+        (self.allocated < self.capacity).then(|| self.allocated.saturating_sub(self.zero_chunk() / 2))
     }
 
     /// Where zero-filling that starts now ends.
     pub(super) fn zero_goal(&mut self) -> u64 {
-        let goal = self.allocated.saturating_add(self.chunk).min(self.capacity);
+        let goal = self.allocated.saturating_add(self.zero_chunk()).min(self.capacity);
         self.chunk = (self.chunk * 2).min(CHUNK_MAX);
         goal
+    }
+
+    fn zero_chunk(&self) -> u64 {
+        self.chunk.min(ZERO_CHUNK_MAX)
     }
 
     /// Allocates and zero-fills the next step towards `goal`, or leaves the file as it was.
@@ -98,6 +109,7 @@ impl Room {
         let start = self.allocated;
         let end = goal.min(start + ZERO_STEP);
         self.allocate(file, end)?;
+        self.zeroed = true;
         zero_fill(file, start, end).inspect_err(|_| {
             self.allocated = start;
             retry(|| ftruncate(file, start)).ok();

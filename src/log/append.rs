@@ -19,7 +19,7 @@ use crate::segment::ActiveSegment;
 use crate::sync::MutexGuard;
 use crate::types::{LeaderEpoch, Offset, Timestamp, TimestampType};
 
-/// Appends smaller than this go through the map, if the topic does not sync each of them.
+/// Appends smaller than this go through the map, if they are not synced one by one.
 const MAP_BELOW: usize = 4096;
 
 /// Who hands in a batch, which decides what is checked. Kafka's `AppendOrigin`.
@@ -216,6 +216,7 @@ impl Log {
         }
         let marks = Marks { end: header.next_offset(), ..writer.marks };
         self.set_marks(writer, marks);
+        writer.appends = writer.appends.saturating_add(1);
         let append_time = header.attributes.timestamp_type() == TimestampType::LogAppendTime;
         Ok(Appended {
             offsets: header.base_offset..=header.last_offset(),
@@ -238,7 +239,7 @@ impl Log {
     #[inline]
     fn write(&self, writer: &mut MutexGuard<'_, Writer>, incoming: &Incoming<'_>) -> Result<()> {
         let size = incoming.header.size();
-        let is_lazy = size < MAP_BELOW && !writer.config.flush_policy().is_every_append();
+        let is_lazy = size < MAP_BELOW && !writer.syncs_often && !writer.config.flush_policy().is_every_append();
         let way = if is_lazy { Way::Map } else { Way::Positioned };
         let active = self.active(writer)?;
         active.reserve(size)?;

@@ -85,6 +85,8 @@ impl Log {
         writer.tail = None;
         writer.unsealed.clear();
         drop(writer);
+        // Zeros written from now on could hit bytes of who opens the log next.
+        drop(self.zeroing.lock());
         let told = self.check_open().err().unwrap_or_else(|| Error::new(ErrorKind::Closed, "the log was closed"));
         self.sync.fail(told);
         self.moved.tell();

@@ -18,6 +18,10 @@ const CHECKPOINT_AFTER: Duration = Duration::from_secs(1);
 /// How many bytes it may stay behind.
 const CHECKPOINT_BYTES: u64 = 64 << 20;
 
+/// Up to so many appends between two syncs the log counts as one that syncs as it appends: threads that wait for the
+/// same sync are rarely more.
+const OFTEN: u32 = 64;
+
 /// A segment that was rolled and is not yet synced.
 #[derive(Clone, Debug)]
 pub(super) struct Sealing {
@@ -105,6 +109,7 @@ impl Log {
 
     fn begin_round(&self) -> Result<Round> {
         let mut writer = self.lock_writer()?;
+        self.count_round(&mut writer);
         let (active, position, epochs) = match writer.tail.as_mut() {
             Some(tail) => {
                 let active = tail.active.as_ref();
@@ -136,6 +141,35 @@ impl Log {
         writer.directory_dirty = true;
         if let (Some(_), Some(tail)) = (&round.epochs, writer.tail.as_mut()) {
             tail.change_epochs(|_| true);
+        }
+    }
+
+    /// Notes whether the log syncs about as often as it appends.
+    fn count_round(&self, writer: &mut MutexGuard<'_, Writer>) {
+        let appends = std::mem::take(&mut writer.appends);
+        if appends > 0 {
+            writer.syncs_often = appends <= OFTEN;
+            self.syncs_often.store(writer.syncs_often, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the log syncs as it appends, and has not much zero-filled room for that: for [`Log::zero_ahead`].
+    pub(crate) fn wants_zeros(&self) -> bool {
+        self.syncs_often.load(Ordering::Relaxed)
+            && self.segments.load().last().is_some_and(|last| last.region().wants_zeros())
+    }
+
+    /// Zero-fills the next chunk of the active segment's file, so that syncs change neither its size nor its extents.
+    /// Not for a thread that appends.
+    ///
+    /// # Errors
+    /// [`ErrorKind::StorageFull`] changes nothing. Any other is kept: whoever appends or syncs next is told.
+    pub(crate) fn zero_ahead(&self) -> Result<()> {
+        let _zeroing = self.zeroing.lock();
+        self.check_open()?;
+        match self.segments.load_full().last() {
+            Some(last) if !self.read_only && last.region().wants_zeros() => last.region().zero_ahead(),
+            _ => Ok(()),
         }
     }
 

@@ -85,6 +85,10 @@ pub struct Log {
     /// not come back behind those who remove them. Lock order: this one, then `writer`.
     rounds: Mutex<()>,
     sync: GroupSync,
+    /// Held while room is zero-filled ahead, so that a close can wait for the end of it.
+    zeroing: Mutex<()>,
+    /// Whether few appends came between the last two syncs: the writer's answer, for others.
+    syncs_often: AtomicBool,
     latch: FailureLatch,
     closed: AtomicBool,
     /// Closed because its topic was deleted.
@@ -131,6 +135,10 @@ struct Writer {
     tail: Option<Tail>,
     /// Segments that were rolled and are not yet synced, oldest first.
     unsealed: Vec<durability::Sealing>,
+    /// Appends since the last round of syncs began.
+    appends: u32,
+    /// Whether few appends came between the last two rounds: then bytes do not go through the map.
+    syncs_often: bool,
     /// Names were created since the directory was last synced.
     directory_dirty: bool,
     /// How many verification guards were given out.

@@ -316,6 +316,8 @@ impl<'a> Opening<'a> {
             unsealed: found.unsealed,
             directory_dirty: found.directory_dirty,
             guards: 0,
+            appends: 0,
+            syncs_often: false,
             damage: found.damage,
         };
         let high = match (self.options.last_close, self.options.config.high_watermark) {
@@ -354,6 +356,8 @@ impl<'a> Opening<'a> {
             closed: AtomicBool::new(false),
             deleted: AtomicBool::new(false),
             moved: Moved::default(),
+            zeroing: Mutex::new(()),
+            syncs_often: AtomicBool::new(false),
             recovery: found.recovery,
         }
     }

@@ -25,6 +25,9 @@ pub(crate) trait Flusher: Send + Sync {
     /// Syncs the partition as soon as possible.
     fn sync_soon(&self, partition: &Partition);
 
+    /// Zero-fills room ahead of the partition's writer, who syncs as he appends.
+    fn zero_soon(&self, partition: &Partition);
+
     /// Syncs the partition when `after` has passed.
     fn sync_after(&self, partition: &Partition, after: Duration);
 }
@@ -39,6 +42,8 @@ pub(crate) enum List {
     Soon,
     /// To be synced at a time.
     Due,
+    /// To have room zero-filled ahead.
+    Zeros,
 }
 
 /// Bytes that were appended, and those of them that a sync has covered; and which lists of the flusher know of it.
@@ -47,7 +52,7 @@ pub(super) struct Unsynced {
     appended: AtomicU64,
     /// Never falls, and never passes `appended`: each byte is taken off once, however many syncs end at a time.
     settled: AtomicU64,
-    lists: [AtomicBool; 3],
+    lists: [AtomicBool; 4],
 }
 
 impl Unsynced {
@@ -116,6 +121,18 @@ impl Partition {
             None => log.wait_durable(log.active_base())?,
         }
         Ok(())
+    }
+
+    /// Has room made ready for the next appends, if they are synced too. A partition on its own has no thread for that.
+    pub(super) fn look_ahead(&self) {
+        if let Some(flusher) = self.0.flusher.as_ref().filter(|_| self.log().wants_zeros()) {
+            flusher.zero_soon(self);
+        }
+    }
+
+    /// Zero-fills room ahead of the writer, on the calling thread.
+    pub(crate) fn zero_ahead(&self) -> Result<()> {
+        self.own_log()?.zero_ahead()
     }
 
     /// Runs what makes the log durable as far as it was written when this is called, and counts what came of it.

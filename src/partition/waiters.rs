@@ -16,7 +16,9 @@ impl Partition {
         if self.log().end(ReadUpTo::Durable) >= offset {
             return Ok(());
         }
-        self.settling(|log| log.wait_durable(offset))
+        self.settling(|log| log.wait_durable(offset))?;
+        self.look_ahead();
+        Ok(())
     }
 
     /// Blocks until every record below `offset` lies below the high watermark.
@@ -57,7 +59,9 @@ impl Partition {
                 return Err(Error::new(ErrorKind::Unsupported, message));
             }
         }
-        self.log().mark_reached(offset, ReadUpTo::Durable).await
+        self.log().mark_reached(offset, ReadUpTo::Durable).await?;
+        self.look_ahead();
+        Ok(())
     }
 
     /// As [`Partition::wait_committed`], as a future. Dropping it cancels the wait, never the append.

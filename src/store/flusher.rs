@@ -1,5 +1,5 @@
 //! Syncs in the background: what somebody awaits or was rolled, what has waited for its interval, and the dirtiest when
-//! much is dirty.
+//! much is dirty. And zeros ahead of those who sync as they append.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -23,12 +23,21 @@ pub(super) struct Flusher {
     pressed: AtomicBool,
 }
 
+/// What the thread does for a partition.
+#[derive(Clone, Copy)]
+enum Job {
+    Sync,
+    Zero,
+}
+
 #[derive(Default)]
 struct Queue {
     /// As soon as possible.
     soon: VecDeque<WeakPartition>,
     /// By the monotonic time at which it is due.
     due: BTreeMap<(Duration, u64), WeakPartition>,
+    /// To have room zero-filled ahead.
+    zeros: VecDeque<WeakPartition>,
     /// Tells entries with the same time apart.
     count: u64,
     /// Partitions with unsynced bytes, for when much is.
@@ -62,9 +71,13 @@ impl Flusher {
     /// A failed sync trips its partition's latch, which keeps the error and tells it to everybody who comes; the other
     /// partitions go on.
     pub(super) fn run(&self) {
-        while let Some(partition) = self.next() {
+        while let Some((job, partition)) = self.next() {
             let _busy = Busy(self);
-            drop(partition.sync());
+            match job {
+                Job::Sync => drop(partition.sync()),
+                // Without room the next append tells; any other failure stays with the file.
+                Job::Zero => drop(partition.zero_ahead()),
+            }
         }
     }
 
@@ -97,7 +110,7 @@ impl Flusher {
         self.unsynced.bytes()
     }
 
-    fn next(&self) -> Option<Partition> {
+    fn next(&self) -> Option<(Job, Partition)> {
         let mut queue = self.queue.lock();
         loop {
             if queue.stopped {
@@ -106,10 +119,10 @@ impl Flusher {
             if self.pressed.swap(false, Ordering::SeqCst) {
                 queue.take_dirty();
             }
-            if let Some(partition) = queue.pop(self.clock.monotonic()) {
+            if let Some(next) = queue.pop(self.clock.monotonic()) {
                 queue.taken += 1;
                 queue.busy = true;
-                return Some(partition);
+                return Some(next);
             }
             self.wait(&mut queue);
         }
@@ -138,19 +151,24 @@ impl Drop for Busy<'_> {
 
 impl Queue {
     /// What is to be synced now, of each kind in turn.
-    fn pop(&mut self, now: Duration) -> Option<Partition> {
-        for _ in 0..3 {
-            self.turn = (self.turn + 1) % 3;
+    fn pop(&mut self, now: Duration) -> Option<(Job, Partition)> {
+        for _ in 0..4 {
+            self.turn = (self.turn + 1) % 4;
             let popped = match self.turn {
                 0 => self.pop_soon(),
                 1 => self.pop_due(now),
-                _ => self.pop_urgent(),
+                2 => self.pop_urgent(),
+                _ => self.pop_zeros(),
             };
-            if popped.is_some() {
-                return popped;
+            if let Some(partition) = popped {
+                return Some((if self.turn == 3 { Job::Zero } else { Job::Sync }, partition));
             }
         }
         None
+    }
+
+    fn pop_zeros(&mut self) -> Option<Partition> {
+        std::iter::from_fn(|| self.zeros.pop_front()).find_map(|weak| taken(&weak, List::Zeros))
     }
 
     fn pop_soon(&mut self) -> Option<Partition> {
@@ -229,6 +247,13 @@ impl partition::Flusher for Flusher {
         }
     }
 
+    fn zero_soon(&self, partition: &Partition) {
+        if partition.enter(List::Zeros) {
+            self.queue.lock().zeros.push_back(partition.downgrade());
+            self.changed.notify_all();
+        }
+    }
+
     fn sync_after(&self, partition: &Partition, after: Duration) {
         if partition.enter(List::Due) {
             let at = self.clock.monotonic().saturating_add(after);
@@ -241,5 +266,54 @@ impl partition::Flusher for Flusher {
                 self.changed.notify_all();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::path::Path;
+
+    use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
+
+    use crate::record::{BatchBuilder, Record};
+    use crate::store::{Store, TopicConfig};
+    use crate::types::{Acks, Timestamp};
+
+    /// Where the file's first byte lies that was set aside, but never written.
+    fn first_hole(path: &Path) -> u64 {
+        seek(File::open(path).unwrap(), SeekFrom::Hole(0)).unwrap()
+    }
+
+    #[test]
+    fn a_topic_that_syncs_as_it_appends_has_zeros_written_ahead_and_others_have_not() {
+        let directory = tempfile::tempdir_in(".").unwrap();
+        let probe = directory.path().join("probe");
+        fallocate(File::create(&probe).unwrap(), FallocateFlags::empty(), 0, 1 << 20).unwrap();
+        if first_hole(&probe) != 0 {
+            return eprintln!("skipped: this file system does not tell holes from zeros");
+        }
+        std::fs::remove_file(probe).unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let mut builder = BatchBuilder::new();
+        builder.push(&Record::new().value("v"), Timestamp::from_millis(0)).unwrap();
+        let batch = builder.finish().unwrap().unwrap();
+        let cases = [("lazy", None, Acks::Leader), ("asked", None, Acks::Durable), ("always", Some("1"), Acks::Leader)];
+        for (name, messages, acks) in cases {
+            let config = TopicConfig::default();
+            let config = messages.into_iter().fold(config, |config, n| config.set("flush.messages", n).unwrap());
+            let partition = store.create_topic(name, config).unwrap().partition(0).unwrap();
+            let file = directory.path().join(format!("{name}-0/00000000000000000000.log"));
+            let is_ahead = || first_hole(&file) > 128 << 10;
+            let appends = if name == "lazy" { 200 } else { 900 };
+            for _ in 0..appends {
+                partition.append_with(batch, acks).unwrap();
+                if is_ahead() {
+                    break;
+                }
+            }
+            assert_eq!(is_ahead(), name != "lazy", "{name}");
+        }
+        store.close().unwrap();
     }
 }

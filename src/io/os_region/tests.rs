@@ -467,3 +467,20 @@ fn zero_filling_writes_what_allocating_only_sets_aside() {
         assert_eq!((hole(&*zeroed), size(&*zeroed)), (expected, expected), "{appended} bytes appended");
     }
 }
+
+/// Room that grows by ever more would leave a writer who was once faster than the zeros without any for megabytes.
+#[test]
+fn a_writer_who_overtakes_the_zeros_gets_little_room_without_them() {
+    let temporary = tempfile::tempdir().unwrap();
+    let region = open(temporary.path(), &plenty()).create("a.log", 64 << 20).unwrap();
+    for appended in [0, 100_000, 300_000, 700_000] {
+        let missing = appended - usize::try_from(region.len()).unwrap();
+        region.append(&[], &vec![1; missing], Way::Positioned).unwrap();
+        region.zero_ahead().unwrap();
+    }
+    let before = size(&*region);
+    region.reserve(before + 1).unwrap();
+    assert_eq!(size(&*region), before + (64 << 10));
+    region.reserve(before + (64 << 10) + 1).unwrap();
+    assert!(size(&*region) >= before + (1 << 20), "there is nobody who fills zeros any more");
+}
