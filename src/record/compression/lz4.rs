@@ -25,6 +25,8 @@ const BLOCK_CODE_MASK: u8 = 0x70;
 const BLOCK_LEN: usize = 64 << 10;
 /// In a block's length: it is stored as it is.
 const STORED: u32 = 1 << 31;
+/// No block decodes to more than so many times its length: a byte adds at most 255 to the length of a match.
+const EXPANSION_MAX: usize = 255;
 
 pub(super) fn compress(section: &[u8], out: &mut Vec<u8>) {
     let descriptor = [VERSION | INDEPENDENT, BLOCK_CODE];
@@ -127,7 +129,9 @@ impl Frame {
     /// not fit there.
     fn put_compressed(&self, block: &[u8], room: usize, out: &mut Vec<u8>) -> Result<(), Option<crate::error::Error>> {
         let start = out.len();
-        out.resize(start + self.block_max.min(room), 0);
+        // What is not made is not cleared either: thousands of tiny blocks must not cost the largest block each.
+        let most = block.len().saturating_mul(EXPANSION_MAX);
+        out.resize(start + self.block_max.min(room).min(most), 0);
         match block::decompress_into(block, &mut out[start..]) {
             Ok(len) => {
                 out.truncate(start + len);

@@ -289,6 +289,16 @@ mod lz4_frames {
         stream[10] &= 0x7f;
         assert_eq!(decompress(&stream).unwrap(), zeros);
     }
+
+    /// For each block as much was cleared as the frame allows one to hold: a batch of 1 MiB that holds nothing but empty
+    /// blocks kept a processor busy for minutes.
+    #[test]
+    fn blocks_of_nothing_cost_next_to_nothing() {
+        let empty = frame(0x60, 7, &[0]);
+        let (start, block, end) = (&empty[..7], &[1, 0, 0, 0, 0], &empty[12..]);
+        let stream = [start, &block.repeat(400_000), end].concat();
+        assert_eq!(decompress(&stream).unwrap(), [0; 0]);
+    }
 }
 
 #[cfg(feature = "zstd")]
