@@ -6,7 +6,10 @@ mod support;
 
 use std::time::Duration;
 
-use riverbed::{Acks, ErrorKind, Offset, ReadUpTo, Store, TopicConfig};
+use riverbed::{
+    Acks, BatchBuilder, ErrorKind, Offset, ProducerEpoch, ProducerId, ReadUpTo, Record, Sequence, Store, Timestamp,
+    TopicConfig,
+};
 use support::TestDir;
 use support::partition::{batch, counted, fill, open, range, values};
 
@@ -115,4 +118,25 @@ fn waiters_wake_on_append_and_on_close() {
     let partition = open(&dir, &[]);
     assert_eq!(values(&partition, 0), counted(0, 2));
     partition.close().unwrap();
+}
+
+/// A producer whose answer was lost sends again while the sync of the first attempt is under way. The repeat was
+/// answered at once, and a power cut took what had been acknowledged.
+#[test]
+fn a_repeat_is_as_durable_as_its_topic_asks_when_it_is_answered() {
+    let dir = TestDir::new("repeat");
+    let store = Store::open(&dir).unwrap();
+    let topic = store.create_topic("a", TopicConfig::default()).unwrap();
+    let partition = topic.partition(0).unwrap();
+    let mut builder = BatchBuilder::new();
+    builder.producer(ProducerId::new(7), ProducerEpoch::new(0), Sequence::ZERO);
+    builder.push(&Record::new().value("once"), Timestamp::from_millis(1)).unwrap();
+    let once = builder.finish().unwrap().unwrap().to_vec();
+    partition.append(&once).unwrap();
+    assert_eq!(partition.log().end(ReadUpTo::Durable), Offset::ZERO);
+    topic.alter([("flush.messages", "1")]).unwrap();
+    let again = partition.append(&once).unwrap();
+    assert!(again.duplicate);
+    assert_eq!(partition.log().end(ReadUpTo::Durable), Offset::new(1));
+    store.close().unwrap();
 }

@@ -75,12 +75,12 @@ impl Partition {
     /// Does what the topic's flush policy asks for behind an append.
     #[inline]
     pub(super) fn after_append(&self, log: &Log, appended: &Appended, bytes: usize) -> Result<()> {
-        if appended.duplicate {
-            return Ok(());
-        }
-        self.count(log, bytes as u64);
-        if log.has_unsealed() {
-            self.after_roll(log)?;
+        // A repeat added nothing, but is answered with the durability that the first answer has, which may be on its way.
+        if !appended.duplicate {
+            self.count(log, bytes as u64);
+            if log.has_unsealed() {
+                self.after_roll(log)?;
+            }
         }
         if log.flushes() { self.flush_after(log, appended) } else { Ok(()) }
     }
