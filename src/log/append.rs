@@ -212,7 +212,7 @@ impl Log {
             .apply(header, incoming.marker)
             .filter(|completed| completed.result == TransactionResult::Abort);
         if let (Some(aborted), Some(active)) = (completed, tail.active.as_ref()) {
-            active.segment().add_aborted(aborted.transaction)?;
+            active.segment().add_aborted(aborted.transaction).map_err(|error| self.latch.trip(error))?;
         }
         let marks = Marks { end: header.next_offset(), ..writer.marks };
         self.set_marks(writer, marks);

@@ -202,9 +202,9 @@ impl Log {
     /// memory, and a clean close writes it.
     pub(super) fn aborted_of(&self, set: &SegmentSet, index: usize) -> Result<Arc<Option<TransactionIndex>>> {
         let Some(segment) = set.segments().get(index) else { return Ok(Arc::new(None)) };
-        match segment.aborted() {
+        let end = set.end_of(index, self.marks.end());
+        match segment.aborted(end) {
             Err(error) if replay::is_bad_index(&error) => {
-                let end = set.end_of(index, self.marks.end());
                 let snapshots = self.snapshots()?;
                 let anew = replay::aborted(self.directory.as_ref(), &snapshots, &set.segments()[..=index], end)?;
                 if segment.indexes().is_files() {

@@ -180,7 +180,7 @@ impl<'a, 'o> Recovering<'a, 'o> {
 
     /// Makes the transaction index of a segment anew, the last one taken, if it cannot be understood.
     fn check_aborted(&mut self, segment: &Arc<Segment>, end: Offset) -> Result<()> {
-        match segment.aborted() {
+        match segment.aborted(end) {
             Err(error) if replay::is_bad_index(&error) => {}
             known => return known.map(drop),
         }

@@ -167,7 +167,7 @@ impl Segment {
         let valid = self.region.window(0..position)?;
         let writer = self.indexes.load().rebuilt(self.base, &valid, self.settings);
         self.set_indexes(Indexes::Memory(Arc::clone(writer.index())));
-        let aborted = self.aborted()?.as_ref().as_ref().map(|index| index.below(end));
+        let aborted = self.aborted(Offset::MAX)?.as_ref().as_ref().map(|index| index.below(end));
         self.aborted.store(Arc::new(aborted));
         Ok(())
     }
@@ -388,19 +388,19 @@ impl Segment {
         Ok(())
     }
 
-    /// The transactions aborted by markers in this segment, in order.
+    /// The transactions aborted by markers in this segment, in order. `end` is where it ends as the file is read.
     ///
     /// # Errors
-    /// What reading the transaction index can answer. One that cannot be understood is to be made anew:
-    /// [`Segment::keep_aborted`].
-    pub(crate) fn aborted(&self) -> Result<Arc<Option<TransactionIndex>>> {
+    /// What reading the transaction index can answer. One that cannot be understood, or tells of markers behind the
+    /// segment, is to be made anew: [`Segment::keep_aborted`].
+    pub(crate) fn aborted(&self, end: Offset) -> Result<Arc<Option<TransactionIndex>>> {
         let known = self.aborted.load_full();
         if known.is_some() {
             return Ok(known);
         }
         let name = self.file_name(FileKind::TransactionIndex);
         let index = match self.directory.read(&name, TRANSACTION_INDEX_MAX) {
-            Ok(bytes) => TransactionIndex::parse(&bytes, self.base)
+            Ok(bytes) => TransactionIndex::parse(&bytes, self.base..end)
                 .map_err(|error| error.located(&self.directory.path().join(name), 0))?,
             Err(error) if error.kind() == ErrorKind::NotFound => TransactionIndex::new(),
             Err(error) => return Err(error),
@@ -418,7 +418,7 @@ impl Segment {
 
     /// Adds an aborted transaction whose marker this segment just took.
     pub(crate) fn add_aborted(&self, transaction: AbortedTransaction) -> Result<()> {
-        match self.aborted()?.as_ref() {
+        match self.aborted(transaction.last_offset)?.as_ref() {
             Some(index) => index.push(transaction),
             None => Ok(()),
         }

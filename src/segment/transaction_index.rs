@@ -82,20 +82,21 @@ impl TransactionIndex {
         Self { entries: Series::new() }
     }
 
-    /// The index in the bytes of a file, of the segment at `base`. A torn last entry is damage: bytes appended behind
+    /// The index in the bytes of a file, of the segment with these offsets. A torn last entry is damage: bytes appended behind
     /// it would be out of step.
     ///
     /// # Errors
     /// As of [`AbortedTransaction::decode`], and [`ErrorKind::Corruption`] for trailing bytes, for markers that do not
-    /// ascend, or that lie in front of `base`.
-    pub(crate) fn parse(bytes: &[u8], base: Offset) -> Result<Self> {
+    /// ascend, or that lie outside of the segment.
+    pub(crate) fn parse(bytes: &[u8], segment: Range<Offset>) -> Result<Self> {
         let (whole, rest) = bytes.as_chunks();
         let index = Self::new();
         for (place, bytes) in whole.iter().enumerate() {
             let position = place * TRANSACTION_ENTRY_LEN;
             let entry = AbortedTransaction::decode(bytes).map_err(|error| at(error, position))?;
-            if entry.last_offset < base {
-                let message = format!("abort marker at {} lies in front of the segment at {base}", entry.last_offset);
+            if !segment.contains(&entry.last_offset) {
+                let (marker, Range { start, end }) = (entry.last_offset, &segment);
+                let message = format!("abort marker at {marker} lies outside of the segment from {start} to {end}");
                 return Err(damage(position, message));
             }
             index.push(entry).map_err(|error| at(error, position))?;
@@ -257,9 +258,9 @@ mod tests {
     fn a_file_holds_what_was_put_in() {
         let bytes = four().to_bytes();
         assert_eq!(bytes.len(), 4 * TRANSACTION_ENTRY_LEN);
-        let parsed = TransactionIndex::parse(&bytes, Offset::ZERO).unwrap();
+        let parsed = TransactionIndex::parse(&bytes, Offset::ZERO..Offset::new(51)).unwrap();
         assert!(parsed.iter().eq(four().iter()));
-        assert!(TransactionIndex::parse(&[], Offset::ZERO).unwrap().is_empty());
+        assert!(TransactionIndex::parse(&[], Offset::ZERO..Offset::ZERO).unwrap().is_empty());
     }
 
     #[test]
@@ -287,10 +288,11 @@ mod tests {
             bytes
         };
         let twice = [&good[..34], &good[..34]].concat();
-        for (what, bytes, base, kind, position) in [
+        for (what, bytes, from, kind, position) in [
             ("torn", good[..40].to_vec(), 0, ErrorKind::Corruption, Some(34)),
             ("torn first", good[..33].to_vec(), 0, ErrorKind::Corruption, Some(0)),
             ("in front of the base", good.clone(), 11, ErrorKind::Corruption, Some(0)),
+            ("behind the end", changed(4 * 34 - 9, 51), 0, ErrorKind::Corruption, Some(3 * 34)),
             ("negative version", changed(34, 0x80), 0, ErrorKind::Corruption, Some(34)),
             ("newer version", changed(35, 1), 0, ErrorKind::UnsupportedVersion, None),
             ("negative producer", changed(36, 0x80), 0, ErrorKind::Corruption, Some(34)),
@@ -298,10 +300,10 @@ mod tests {
             ("first behind last", changed(17, 11), 0, ErrorKind::Corruption, Some(0)),
             ("order", twice, 0, ErrorKind::Corruption, Some(34)),
         ] {
-            let error = TransactionIndex::parse(&bytes, Offset::new(base)).unwrap_err();
+            let error = TransactionIndex::parse(&bytes, Offset::new(from)..Offset::new(51)).unwrap_err();
             assert_eq!(error.kind(), kind, "{what}");
             assert_eq!(error.corruption().map(|found| found.position), position, "{what}");
         }
-        TransactionIndex::parse(&good, Offset::new(10)).unwrap();
+        TransactionIndex::parse(&good, Offset::new(10)..Offset::new(51)).unwrap();
     }
 }

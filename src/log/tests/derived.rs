@@ -67,6 +67,30 @@ fn a_damaged_transaction_index_stops_no_writer() {
     }
 }
 
+/// One bit of a transaction index, which has no checksum, put a marker behind the log end. The next abort marker was
+/// written, could not be noted behind that one, and was never published: what came next took its offset, and was cut.
+#[test]
+fn a_transaction_index_that_tells_of_markers_to_come_is_made_anew() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    transactions::abort_one(&log);
+    let ends = log.close().unwrap().unwrap();
+    let name = file_name(Offset::ZERO, FileKind::TransactionIndex);
+    let mut index = directory(&disk).read(&name, 100).unwrap();
+    index[2 + 2 * 8 + 6] ^= 1; // the marker's offset
+    directory(&disk).put(&name, &index).unwrap();
+    let log = open(&disk, LastClose::Clean(ends));
+    let marker = transactions::try_abort_another(&log).unwrap();
+    assert_eq!(marker.offsets, Offset::new(3)..=Offset::new(3));
+    fill(&log, 4..6);
+    assert_eq!(transactions::aborted(&log), [7, 7]);
+    log.sync().unwrap();
+    log.shut();
+    let log = open(&disk, UNCLEAN);
+    assert_eq!((log.end(ReadUpTo::Written), log.recovery().cut_bytes), (Offset::new(6), 0));
+    assert_eq!(transactions::aborted(&log), [7, 7]);
+}
+
 /// The log's own checkpoint is damaged. The partition could not be opened at all; it means no more than that everything
 /// is recovered, from the first segment on.
 #[test]
