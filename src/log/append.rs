@@ -234,8 +234,8 @@ impl Log {
         Appended { offsets, log_append_time, max_timestamp: timestamp, duplicate: true }
     }
 
-    /// Puts the batch behind the active segment. A full disk leaves everything as it was; any other failure trips the
-    /// latch.
+    /// Puts the batch behind the active segment. A full disk, or a descriptor that was not to be had, leaves everything
+    /// as it was; any other failure trips the latch.
     #[inline]
     fn write(&self, writer: &mut MutexGuard<'_, Writer>, incoming: &Incoming<'_>) -> Result<()> {
         let size = incoming.header.size();
@@ -249,7 +249,7 @@ impl Log {
                 step.done();
                 Ok(())
             }
-            Err(error) if error.kind() == ErrorKind::StorageFull => {
+            Err(error) if error.kind() == ErrorKind::StorageFull || error.is_passing() => {
                 step.done();
                 Err(error)
             }

@@ -83,3 +83,19 @@ fn a_sync_that_finds_no_descriptor_can_be_tried_again() {
         assert_eq!(log.epoch_at(Offset::new(11)).unwrap(), Some(LeaderEpoch::new(3)), "{name}");
     }
 }
+
+/// A server that was out of descriptors lost its partitions until it was started again: the append that found none
+/// stopped all writes, though it had written nothing.
+#[test]
+fn an_append_without_a_descriptor_stops_nothing() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..2);
+    disk.fail(Fault::next(Call::Append, Failure::Descriptors).on(".log"));
+    let batch = batch(&["no descriptor"]);
+    let error = log.append(&batch, AppendOrigin::Client).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooManyFiles);
+    assert_eq!(log.end(ReadUpTo::Written), Offset::new(2));
+    fill(&log, 2..4);
+    log.close().unwrap().unwrap();
+}
