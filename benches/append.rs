@@ -62,7 +62,7 @@ fn singles(bench: &Bench) {
         return;
     }
     let root = bench.directory("single");
-    let (value, total) = (payload(100), 256 * MIB);
+    let (value, total) = (payload(100), bench.scaled(256 * MIB));
     let batch = batch(&value, 1);
     let count = total / batch.bytes.len() as u64;
     let fill = |partition: &Partition| {
@@ -82,7 +82,7 @@ fn built(bench: &Bench) {
         return;
     }
     let root = bench.directory("built");
-    let (value, total) = (payload(100), 256 * MIB);
+    let (value, total) = (payload(100), bench.scaled(256 * MIB));
     let batch = batch(&value, 16 << 10);
     let count = total / batch.bytes.len() as u64;
     let fill = |partition: &Partition| {
@@ -105,7 +105,7 @@ fn client(bench: &Bench, name: &str, value: usize, size: usize, mib: u64) {
         return;
     }
     let root = bench.directory("client");
-    let (batch, total) = (batch(&payload(value), size), mib * MIB);
+    let (batch, total) = (batch(&payload(value), size), bench.scaled(mib * MIB));
     let count = total / batch.bytes.len() as u64;
     let fill = |partition: &Partition| {
         for _ in 0..count {
@@ -123,7 +123,7 @@ fn durable(bench: &Bench, name: &str, value: usize, size: usize, count: u64) {
         return;
     }
     let root = bench.directory("durable");
-    let batch = batch(&payload(value), size);
+    let (batch, count) = (batch(&payload(value), size), bench.scaled(count));
     let fill = |partition: &Partition| {
         for _ in 0..count {
             partition.append(&batch.bytes).unwrap();
@@ -141,7 +141,7 @@ fn durable_by_8(bench: &Bench) {
     if !bench.wants(name) {
         return;
     }
-    let (root, threads, count) = (bench.directory("durable"), 8, 16_000);
+    let (root, threads, count) = (bench.directory("durable"), 8, bench.scaled(16_000));
     let batch = batch(&payload(100), 1);
     let fill = |partition: &Partition| {
         std::thread::scope(|scope| {

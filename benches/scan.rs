@@ -20,7 +20,7 @@ fn scan(bench: &Bench, name: &str, value: usize, size: usize) {
         return;
     }
     let root = bench.directory("scan");
-    let (batch, total) = (batch(&payload(value), size), 512 * MIB);
+    let (batch, total) = (batch(&payload(value), size), bench.scaled(512 * MIB));
     let settings = [("max.message.bytes", "2097152")];
     let writer = partition(&root, &settings);
     let count = total / batch.bytes.len() as u64;
@@ -66,7 +66,7 @@ fn point(bench: &Bench) {
     let root = bench.directory("point");
     let partition = partition(&root, &[]);
     let batch = batch(&payload(100), 1);
-    let (count, reads) = (1_000_000, 500_000);
+    let (count, reads) = (bench.scaled(1_000_000), bench.scaled(500_000));
     for _ in 0..count {
         partition.append(&batch.bytes).unwrap();
     }

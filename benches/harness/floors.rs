@@ -6,9 +6,8 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex};
-use std::time::Duration;
 
-use super::timed;
+use super::{Spent, timed};
 
 /// CRC-32C, as fast as this machine does it.
 pub fn crc32c(bytes: &[u8]) -> u32 {
@@ -26,7 +25,7 @@ fn create(path: &Path, len: u64, allocate: bool) -> File {
 
 /// Copies `bytes` over and over into a mapped, allocated file of `total` bytes, and checksums each copy. The map is
 /// populated `step` bytes ahead, or not at all.
-pub fn mapped(path: &Path, bytes: &[u8], total: u64, step: Option<usize>) -> Duration {
+pub fn mapped(path: &Path, bytes: &[u8], total: u64, step: Option<usize>) -> Spent {
     let time = timed(|| {
         let file = create(path, total, true);
         // SAFETY: the file was created just now under a name of its own, and nobody else opens it.
@@ -52,7 +51,7 @@ pub fn mapped(path: &Path, bytes: &[u8], total: u64, step: Option<usize>) -> Dur
 }
 
 /// Writes `bytes` over and over to a file of `total` bytes, one call each, and checksums each.
-pub fn positioned(path: &Path, bytes: &[u8], total: u64) -> Duration {
+pub fn positioned(path: &Path, bytes: &[u8], total: u64) -> Spent {
     let time = timed(|| {
         let file = create(path, total, true);
         let (mut at, mut sum) = (0, 0);
@@ -68,7 +67,7 @@ pub fn positioned(path: &Path, bytes: &[u8], total: u64) -> Duration {
 }
 
 /// Writes `bytes` `count` times into a zero-filled file, synced each time.
-pub fn positioned_synced(path: &Path, bytes: &[u8], count: u64) -> Duration {
+pub fn positioned_synced(path: &Path, bytes: &[u8], count: u64) -> Spent {
     let file = zero_filled(path, bytes.len() as u64 * count);
     let time = timed(|| {
         for i in 0..count {
@@ -82,7 +81,7 @@ pub fn positioned_synced(path: &Path, bytes: &[u8], count: u64) -> Duration {
 }
 
 /// The same from several threads: who finds no sync under way leads one for all who have written by then.
-pub fn positioned_synced_by_leader(path: &Path, bytes: &[u8], count: u64, threads: u64) -> Duration {
+pub fn positioned_synced_by_leader(path: &Path, bytes: &[u8], count: u64, threads: u64) -> Spent {
     struct State {
         written: u64,
         synced: u64,
@@ -135,7 +134,7 @@ fn zero_filled(path: &Path, len: u64) -> File {
 }
 
 /// Checksums the files one after the other, through maps, in pieces of `piece` bytes.
-pub fn checksum_files(paths: &[PathBuf], piece: usize) -> Duration {
+pub fn checksum_files(paths: &[PathBuf], piece: usize) -> Spent {
     timed(|| {
         let mut sum = 0;
         for path in paths {
@@ -148,4 +147,38 @@ pub fn checksum_files(paths: &[PathBuf], piece: usize) -> Duration {
         }
         std::hint::black_box(sum);
     })
+}
+
+/// Walks a directory tree and opens every file in it.
+pub fn open_files(root: &Path) -> Spent {
+    fn walk(directory: &Path, bytes: &mut u64) {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                walk(&entry.path(), bytes);
+            } else {
+                *bytes += File::open(entry.path()).unwrap().metadata().unwrap().len();
+            }
+        }
+    }
+    timed(|| {
+        let mut bytes = 0;
+        walk(root, &mut bytes);
+        std::hint::black_box(bytes);
+    })
+}
+
+/// The same, and replaces a small file durably: a temporary, synced, renamed, and a sync of the directory.
+pub fn open_files_and_replace_one(root: &Path) -> Spent {
+    let (temporary, name) = (root.join("floor.new"), root.join("floor"));
+    let spent = timed(|| {
+        open_files(root);
+        let file = create(&temporary, 0, false);
+        file.write_all_at(&[7; 64], 0).unwrap();
+        file.sync_all().unwrap();
+        std::fs::rename(&temporary, &name).unwrap();
+        File::open(root).unwrap().sync_all().unwrap();
+    });
+    std::fs::remove_file(name).unwrap();
+    spent
 }

@@ -4,6 +4,9 @@
 //! round to warm up, all take turns in an order that rotates, so that none always follows the same other; the median of
 //! the rounds counts, and the best of the floors is the floor. Each result is printed and appended, as a JSON line, to
 //! `benches/history.jsonl`.
+//!
+//! Beside the ratio of times stands that of processor time, of all threads and the kernel for them: on a machine that
+//! has other work it is the one to look at, where both loops are bound by the processor.
 
 #![allow(dead_code, reason = "each benchmark uses a part of it")]
 #![allow(
@@ -29,20 +32,33 @@ const ROUNDS: usize = 7;
 /// One of those who compete: a name, and what it does in a round, which answers how long the part that counts took.
 pub struct Entrant<'a> {
     name: String,
-    round: Box<dyn FnMut() -> Duration + 'a>,
+    round: Box<dyn FnMut() -> Spent + 'a>,
 }
 
 impl<'a> Entrant<'a> {
-    pub fn new(name: &str, round: impl FnMut() -> Duration + 'a) -> Self {
+    pub fn new(name: &str, round: impl FnMut() -> Spent + 'a) -> Self {
         Self { name: name.into(), round: Box::new(round) }
     }
 }
 
+/// What a round took.
+#[derive(Clone, Copy, Debug)]
+pub struct Spent {
+    wall: Duration,
+    /// Of all threads of the process.
+    cpu: Duration,
+}
+
 /// Times `work`.
-pub fn timed(work: impl FnOnce()) -> Duration {
-    let start = Instant::now();
+pub fn timed(work: impl FnOnce()) -> Spent {
+    let (start, cpu_start) = (Instant::now(), cpu_time());
     work();
-    start.elapsed()
+    Spent { wall: start.elapsed(), cpu: cpu_time() - cpu_start }
+}
+
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).unwrap())
 }
 
 /// What a round does, so that times become rates.
@@ -55,23 +71,31 @@ pub struct Amount {
 /// The benchmarks asked for on the command line, and where they put their files.
 pub struct Bench {
     filter: Option<String>,
+    quick: bool,
     rounds: usize,
     root: PathBuf,
     name: &'static str,
 }
 
 impl Bench {
-    /// Reads the command line: `cargo bench --bench append -- FILTER`. `RIVERBED_BENCH_DIR` says where files go, and
-    /// `RIVERBED_BENCH_ROUNDS` how many rounds count.
+    /// Reads the command line: `cargo bench --bench append -- FILTER`. `RIVERBED_BENCH_DIR` says where files go,
+    /// `RIVERBED_BENCH_ROUNDS` how many rounds count, and `RIVERBED_BENCH_QUICK` makes everything an eighth as large and
+    /// remembers nothing.
     pub fn from_args(name: &'static str) -> Self {
         let filter = std::env::args().skip(1).find(|word| !word.starts_with('-'));
         let rounds = std::env::var("RIVERBED_BENCH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(ROUNDS);
         let root = std::env::var_os("RIVERBED_BENCH_DIR")
             .map_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench"), PathBuf::from);
-        let bench = Self { filter, rounds, root, name };
-        println!("{name}: median of {rounds} rounds, files in {}", bench.root.display());
-        println!("{:<34} {:>15} {:>12} {:>15} {:>7}  floor", "", "figure", "", "floor", "ratio");
+        let quick = std::env::var_os("RIVERBED_BENCH_QUICK").is_some_and(|value| value != "0");
+        let bench = Self { filter, quick, rounds, root, name };
+        println!("{name}: median of {rounds} rounds, files in {}, load {}", bench.root.display(), load());
+        println!("{:<34} {:>15} {:>12} {:>15} {:>7} {:>7}  floor", "", "figure", "", "floor", "ratio", "cpu");
         bench
+    }
+
+    /// `full`, or a part of it if there is little time.
+    pub fn scaled(&self, full: u64) -> u64 {
+        if self.quick { full / 8 } else { full }
     }
 
     pub fn wants(&self, name: &str) -> bool {
@@ -93,20 +117,19 @@ impl Bench {
         let mut entrants = vec![figure];
         entrants.extend(floors);
         let medians = self.run(&mut entrants);
-        let floor = (1..medians.len()).min_by_key(|&i| medians[i]);
         let rate = |time: Duration| amount.records as f64 / time.as_secs_f64();
-        let figure = rate(medians[0]);
-        let bandwidth = amount.bytes as f64 / medians[0].as_secs_f64() / 1e6;
-        let (floor_rate, ratio, floor_name) = match floor {
-            Some(i) => (rate(medians[i]), figure / rate(medians[i]), entrants[i].name.as_str()),
-            None => (f64::NAN, f64::NAN, "none"),
-        };
+        let figure = rate(medians[0].wall);
+        let bandwidth = amount.bytes as f64 / medians[0].wall.as_secs_f64() / 1e6;
+        let floor = best(&medians);
+        let floor_rate = floor.map_or(f64::NAN, |i| rate(medians[i].wall));
+        let (ratio, cpu) = ratios(&medians);
+        let floor_name = floor.map_or("none", |i| entrants[i].name.as_str());
         println!(
-            "{name:<34} {:>13}/s {bandwidth:>7.0} MB/s {:>13}/s {ratio:>7.3}  {floor_name}",
+            "{name:<34} {:>13}/s {bandwidth:>7.0} MB/s {:>13}/s {ratio:>7.3} {cpu:>7.3}  {floor_name}",
             grouped(figure),
             grouped(floor_rate)
         );
-        self.remember(name, figure, floor_rate, floor_name, bandwidth);
+        self.remember(name, &Outcome { figure, floor: floor_rate, ratio, cpu, floor_name, bandwidth });
     }
 
     /// A contest of durations, where less is better: the ratio is floor by figure.
@@ -114,42 +137,48 @@ impl Bench {
         let mut entrants = vec![figure];
         entrants.extend(floors);
         let medians = self.run(&mut entrants);
-        let floor = (1..medians.len()).min_by_key(|&i| medians[i]);
+        let floor = best(&medians);
         let (floor_time, floor_name) =
-            floor.map_or((Duration::ZERO, "none"), |i| (medians[i], entrants[i].name.as_str()));
-        let ratio = floor_time.as_secs_f64() / medians[0].as_secs_f64();
-        println!("{name:<34} {:>15.3?} {:>12} {floor_time:>15.3?} {ratio:>7.3}  {floor_name}", medians[0], "");
-        self.remember(name, 1.0 / medians[0].as_secs_f64(), 1.0 / floor_time.as_secs_f64(), floor_name, 0.0);
+            floor.map_or((Duration::ZERO, "none"), |i| (medians[i].wall, entrants[i].name.as_str()));
+        let (time, (ratio, cpu)) = (medians[0].wall, ratios(&medians));
+        println!("{name:<34} {time:>15.3?} {:>12} {floor_time:>15.3?} {ratio:>7.3} {cpu:>7.3}  {floor_name}", "");
+        let (figure, floor) = (1.0 / time.as_secs_f64(), 1.0 / floor_time.as_secs_f64());
+        self.remember(name, &Outcome { figure, floor, ratio, cpu, floor_name, bandwidth: 0.0 });
     }
 
-    fn run(&self, entrants: &mut [Entrant<'_>]) -> Vec<Duration> {
+    fn run(&self, entrants: &mut [Entrant<'_>]) -> Vec<Spent> {
         let count = entrants.len();
         let mut times = vec![Vec::new(); count];
         for round in 0..=self.rounds {
             for turn in 0..count {
                 let place = (turn + round) % count;
-                let time = (entrants[place].round)();
+                let spent = (entrants[place].round)();
                 if round > 0 {
-                    times[place].push(time);
+                    times[place].push(spent);
                 }
             }
         }
         times.into_iter().map(median).collect()
     }
 
-    fn remember(&self, name: &str, figure: f64, floor: f64, floor_name: &str, bandwidth: f64) {
+    fn remember(&self, name: &str, outcome: &Outcome<'_>) {
+        if self.quick {
+            return;
+        }
         let round = |x: f64| if x.is_finite() { (x * 1000.0).round() / 1000.0 } else { 0.0 };
         let line = serde_json::json!({
             "time": SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs(),
             "commit": commit(),
             "machine": machine(),
+            "load": load(),
             "file_system": file_system(&self.root),
             "bench": format!("{}/{name}", self.name),
-            "per_second": round(figure),
-            "mb_per_second": round(bandwidth),
-            "floor_per_second": round(floor),
-            "floor": floor_name,
-            "ratio": round(figure / floor),
+            "per_second": round(outcome.figure),
+            "mb_per_second": round(outcome.bandwidth),
+            "floor_per_second": round(outcome.floor),
+            "floor": outcome.floor_name,
+            "ratio": round(outcome.ratio),
+            "cpu_ratio": round(outcome.cpu),
             "rounds": self.rounds,
         });
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/history.jsonl");
@@ -158,9 +187,38 @@ impl Bench {
     }
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
+/// What a contest came to.
+struct Outcome<'a> {
+    figure: f64,
+    floor: f64,
+    ratio: f64,
+    cpu: f64,
+    floor_name: &'a str,
+    bandwidth: f64,
+}
+
+/// The medians of both times, each for itself.
+fn median(times: Vec<Spent>) -> Spent {
+    let middle = |time: fn(&Spent) -> Duration| {
+        let mut times: Vec<_> = times.iter().map(time).collect();
+        times.sort();
+        times[times.len() / 2]
+    };
+    Spent { wall: middle(|spent| spent.wall), cpu: middle(|spent| spent.cpu) }
+}
+
+/// The fastest of the floors, which stand behind the figure.
+fn best(medians: &[Spent]) -> Option<usize> {
+    (1..medians.len()).min_by_key(|&i| medians[i].wall)
+}
+
+/// The shortest floor by the figure: in time, and in processor time.
+fn ratios(medians: &[Spent]) -> (f64, f64) {
+    let ratio = |time: fn(&Spent) -> Duration| {
+        let floor = medians[1..].iter().map(time).min();
+        floor.map_or(f64::NAN, |floor| floor.as_secs_f64() / time(&medians[0]).as_secs_f64())
+    };
+    (ratio(|spent| spent.wall), ratio(|spent| spent.cpu))
 }
 
 /// `1234567.8` as `1,234,568`.
@@ -189,6 +247,12 @@ fn machine() -> String {
     let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown");
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     format!("{} x {cores}", model.trim_start_matches(['\t', ' ', ':']))
+}
+
+/// How many threads wanted to run lately.
+fn load() -> f64 {
+    let loads = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    loads.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(f64::NAN)
 }
 
 /// The type of the file system that holds `path`: the longest mount point above it.
