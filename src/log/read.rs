@@ -144,7 +144,11 @@ impl Log {
             return Err(out_of_range(offset, set.log_start(), end));
         }
         let mut fetched = Fetched { next_offset: offset, log_start: set.log_start(), ..Fetched::default() };
-        let Some(first) = set.floor(offset).filter(|_| offset < mark) else { return Ok(fetched) };
+        if offset >= mark {
+            return Ok(fetched);
+        }
+        // Without a floor the first segment is lost, which the one behind it tells.
+        let first = set.floor(offset).unwrap_or(0);
         for index in first..set.segments().len() {
             let segment = &set.segments()[index];
             if segment.base_offset() >= mark {

@@ -6,7 +6,7 @@ mod partition;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use riverbed::{ErrorKind, PartitionId, Store, TopicPartition};
+use riverbed::{ErrorKind, Partition, PartitionId, Store, TopicPartition};
 
 use crate::context::Context;
 use crate::data_dir;
@@ -80,7 +80,7 @@ fn partition(store: &Store, dir: &Path, id: &TopicPartition, findings: &mut Find
     let mut found = files(store, dir, id);
     for tries_left in (0..TRIES).rev() {
         match &found {
-            Ok(files) => files.check(findings),
+            Ok((partition, files)) => files.check(partition, findings),
             Err(error) if error.kind() == ErrorKind::UnknownTopic || data_dir::is_elsewhere(dir, error) => return,
             Err(error) => findings.problem(Problem::opening(&dir.join(id.to_string()), error)),
         }
@@ -88,7 +88,9 @@ fn partition(store: &Store, dir: &Path, id: &TopicPartition, findings: &mut Find
             return;
         }
         let again = files(store, dir, id);
-        if again.as_ref().ok() == found.as_ref().ok() {
+        let listed =
+            |found: &riverbed::Result<(_, PartitionFiles)>| found.as_ref().ok().map(|(_, files)| files.clone());
+        if listed(&again) == listed(&found) {
             return;
         }
         findings.problems.truncate(known.0);
@@ -97,14 +99,14 @@ fn partition(store: &Store, dir: &Path, id: &TopicPartition, findings: &mut Find
     }
 }
 
-fn files(store: &Store, dir: &Path, id: &TopicPartition) -> riverbed::Result<PartitionFiles> {
+fn files(store: &Store, dir: &Path, id: &TopicPartition) -> riverbed::Result<(Partition, PartitionFiles)> {
     let partition = store.topic(id.topic.as_str())?.partition(id.partition.get())?;
     let (directory, closed) = (dir.join(id.to_string()), dir.join(CLEAN_SHUTDOWN).exists());
     let infos = partition.segment_infos()?;
     let segments = infos.iter().map(|info| SegmentFile { base: info.base_offset.get(), bytes: info.bytes }).collect();
     let (log_start, marks) = partition.offsets();
-    let held = (log_start < marks.end).then_some(log_start.get());
-    Ok(PartitionFiles { directory, held_from: held, segments, closed })
+    let (log_start, log_end) = (log_start.get(), marks.end.get());
+    Ok((partition, PartitionFiles { directory, log_start, log_end, segments, closed }))
 }
 
 /// What follows the last batch of a log: written by nobody who lived to finish it, or being written.

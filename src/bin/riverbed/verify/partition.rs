@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use riverbed::ErrorKind;
+use riverbed::{ErrorKind, Partition};
 
 use super::log::{self, Extent, Follows};
 use super::{Findings, Tail};
@@ -23,8 +23,9 @@ pub struct SegmentFile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionFiles {
     pub directory: PathBuf,
-    /// The first offset of which the log says that it holds it.
-    pub held_from: Option<u64>,
+    /// The first offset and the one behind the last, as the log has them.
+    pub log_start: u64,
+    pub log_end: u64,
     pub segments: Vec<SegmentFile>,
     /// Whether the last segment was closed: otherwise its side files are not final.
     pub closed: bool,
@@ -36,21 +37,14 @@ impl PartitionFiles {
     }
 
     /// Checks everything.
-    pub fn check(&self, findings: &mut Findings<'_>) {
-        let mut follows = Follows::from_the_start();
-        let first = self.segments.first().map(|segment| segment.base);
-        if let Some(start) = self.held_from.filter(|start| first.is_none_or(|first| first > *start)) {
-            let found =
-                first.map_or("there is no segment".into(), |first| format!("the first segment begins at {first}"));
-            let message = format!("the log starts at {start}, but {found}");
-            findings.problem(Problem { position: None, ..Problem::damage(&self.directory, 0, message) });
-        }
+    pub fn check(&self, partition: &Partition, findings: &mut Findings<'_>) {
+        let mut follows = Follows::from_the_start(self.log_start);
         for (i, segment) in self.segments.iter().enumerate() {
             let path = self.path(segment.base, "log");
             let is_last = i + 1 == self.segments.len();
             let end = self.segments.get(i + 1).map(|next| next.base);
             let extent = Extent { base: segment.base, end, bytes: segment.bytes };
-            let checked = log::check(&path, extent, &mut follows, findings)
+            let checked = log::check(&path, extent, partition, &mut follows, findings)
                 .and_then(|()| if is_last { tail(&path, segment.bytes, findings) } else { Ok(()) });
             if let Err(error) = checked {
                 self.unreadable(&path, &error, findings);
@@ -60,6 +54,9 @@ impl PartitionFiles {
                     side_file(&self.path(segment.base, kind), findings);
                 }
             }
+        }
+        if let Some(lost) = follows.ask_for_end(self.log_end, partition) {
+            findings.problem(Problem::opening(&self.directory, &lost));
         }
         self.other_files(findings);
     }
