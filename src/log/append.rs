@@ -88,13 +88,14 @@ impl Log {
         let limits = DecompressionLimits::default();
         let now = self.clock.now();
         let rules = ValidationRules { config: &config, limits, origin, now };
+        let mut checked = validate(batch, &rules)?;
+        // Only now: a client's control batch is refused for what it is, whatever is in it.
         let marker = Marker::read(batch)?;
-        let mut batch = validate(batch, &rules)?;
         let mut writer = self.lock_writer()?;
         let epoch = self.tail(&mut writer)?.current_epoch();
-        batch.stamp(writer.marks.end, epoch);
-        let (head, section) = (batch.head(), batch.section());
-        let incoming = Incoming { header: batch.header(), head, section, marker, origin, proof, now };
+        checked.stamp(writer.marks.end, epoch);
+        let (head, section) = (checked.head(), checked.section());
+        let incoming = Incoming { header: checked.header(), head, section, marker, origin, proof, now };
         let appended = self.append_one(&mut writer, &incoming)?;
         self.moved.tell_unlocking(writer);
         Ok(appended)
