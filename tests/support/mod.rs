@@ -6,6 +6,7 @@
 pub mod child;
 pub mod partition;
 pub mod random;
+pub mod refused;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
