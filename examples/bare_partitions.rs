@@ -51,15 +51,15 @@ fn main() -> Result<(), Failure> {
         fetched.next_offset
     );
 
-    // What lies in a sealed segment goes to a socket without passing through this process.
-    let segment = partition.segments().into_iter().next().ok_or("there is a segment")?;
-    let received = send(&segment.file_range(0..segment.size())?)?;
+    // The same bytes go to a socket without passing through this process.
+    let range = fetched.file_range()?.ok_or("there are batches")?;
+    let received = send(&range)?;
     let batches = Batches::new(&received).map(|(_, batch)| batch).collect::<riverbed::Result<Vec<_>>>()?;
     println!(
-        "sent segment {}: {} bytes, {} whole batches on the other side",
-        segment.base_offset(),
-        received.len(),
-        batches.len()
+        "sent bytes {:?} of the file: {} whole batches on the other side, the same: {}",
+        range.range,
+        batches.len(),
+        received == fetched.bytes
     );
 
     partition.close()?;

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use riverbed::{Compression, ErrorKind, FetchLimit, Isolation, Offset, Partition, ReadUpTo};
@@ -158,4 +159,29 @@ fn a_fetch_stays_in_its_segment() {
     assert_eq!(fetch(&partition, 0, FetchLimit::bytes(1 << 20)), 4);
     assert_eq!(fetch(&partition, 4, FetchLimit::bytes(1 << 20)), 4);
     partition.close().unwrap();
+}
+
+/// A broker answers a fetch by `sendfile`: the range must hold just the bytes that were fetched, wherever they lie.
+#[test]
+fn a_fetch_is_a_range_of_a_file_too() {
+    let dir = TestDir::new("file-range");
+    for round in 0..2 {
+        let partition = open(&dir, &SMALL);
+        fill(&partition, 50 * (round + 1));
+        let end = partition.truncate(Offset::new(50 * (round + 1) - 5)).unwrap();
+        fill(&partition, 50 * (round + 1));
+        let mut offset = Offset::ZERO;
+        while offset < end {
+            let fetched = partition.fetch(offset, FetchLimit::bytes(300)).unwrap();
+            let range = fetched.file_range().unwrap().unwrap();
+            let mut sent = vec![0; fetched.bytes.len()];
+            assert_eq!(range.range.end - range.range.start, sent.len() as u64);
+            range.file.read_exact_at(&mut sent, range.range.start).unwrap();
+            assert_eq!(sent, fetched.bytes, "from {offset}");
+            offset = fetched.next_offset;
+        }
+        let nothing = partition.fetch(partition.offsets().1.end, FetchLimit::bytes(300)).unwrap();
+        assert!(nothing.file_range().unwrap().is_none());
+        partition.close().unwrap();
+    }
 }

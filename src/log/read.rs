@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::error::{CorruptionReason, Error, ErrorKind, Result};
+use crate::io::FileRange;
 use crate::log::segment_set::SegmentSet;
 use crate::log::{Log, replay};
 use crate::record::{Next, RecordBatch, next_batch};
@@ -63,6 +64,8 @@ pub struct Fetched {
     pub aborted: Vec<AbortedTransaction>,
     /// The first offset of the log, as of this read.
     pub log_start: Offset,
+    /// The segment that the bytes lie in, and where in its file.
+    place: Option<(Arc<Segment>, u64)>,
 }
 
 impl Fetched {
@@ -70,6 +73,19 @@ impl Fetched {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// The same bytes as a range of the open log file, for `sendfile`: what a broker answers a fetch with. `None` if
+    /// there are none.
+    ///
+    /// The bytes have passed their checksum, like [`Fetched::bytes`], and never change. The file is the log's own: it is
+    /// for reading, at positions of the caller's.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if the segment was deleted since; what opening a file can answer.
+    pub fn file_range(&self) -> Result<Option<FileRange>> {
+        let Some((segment, position)) = &self.place else { return Ok(None) };
+        segment.file_range(*position..position + self.bytes.len() as u64).map(Some)
     }
 
     /// The batches one by one.
@@ -175,6 +191,7 @@ impl Log {
             }
             fetched.next_offset = run.next_offset;
             fetched.bytes = run.bytes;
+            fetched.place = Some((Arc::clone(segment), run.position));
             break;
         }
         Ok(fetched)
