@@ -53,7 +53,8 @@ pub enum ErrorKind {
     InvalidTxnState,
     /// Bytes that are not what was written.
     Corruption,
-    /// No room on the file system. Free some and try again: nothing has changed.
+    /// No room on the file system. Free some and try again: nothing was acknowledged, and nothing is lost. An append has
+    /// changed nothing; what removes records may have removed some of them.
     StorageFull,
     /// An earlier write or sync failed; the partition takes no more writes until it is reopened.
     PreviousFailure,

@@ -27,7 +27,8 @@ pub struct PartitionStats {
     pub partition: TopicPartition,
     /// How many segments it has.
     pub segments: usize,
-    /// Bytes of its log files that hold batches.
+    /// Bytes of its log files. Where a cut left a file longer than its segment, this counts the rest too, until a clean
+    /// close.
     pub bytes: u64,
     /// The first offset that can be read.
     pub log_start: Offset,

@@ -1,7 +1,7 @@
 /// Who has a record when its append is acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Acks {
-    /// Nobody yet: it is queued. Kafka's `acks=0`.
+    /// Nobody need have it: who sends it does not wait. Kafka's `acks=0`.
     None,
     /// It is written on the leader and survives this process, not a power cut. Kafka's `acks=1`.
     #[default]
