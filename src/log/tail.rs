@@ -23,8 +23,8 @@ pub(super) struct Tail {
     pub(super) producers: ProducerState,
     pub(super) epochs: LeaderEpochCache,
     epochs_dirty: bool,
-    /// When producers were last looked through for silent ones.
-    expired_at: Timestamp,
+    /// When producers were last looked through for silent ones; none before the first append.
+    expired_at: Option<Timestamp>,
     /// The last segment, once something was written to it.
     pub(super) active: Option<ActiveSegment>,
 }
@@ -32,16 +32,17 @@ pub(super) struct Tail {
 impl Tail {
     pub(super) fn new(replay: Replay, active: Option<ActiveSegment>) -> Self {
         let Replay { producers, epochs, epochs_dirty, .. } = replay;
-        Self { producers, epochs, epochs_dirty, expired_at: Timestamp::NONE, active }
+        Self { producers, epochs, epochs_dirty, expired_at: None, active }
     }
 
     /// Forgets producers of whom nothing came for a day, if it is time to look for them.
     pub(super) fn expire_producers(&mut self, now: Timestamp) {
+        let last = self.expired_at.get_or_insert(now);
         // The clock may have been set back.
-        let since = now.millis().saturating_sub(self.expired_at.millis()).saturating_abs();
+        let since = now.millis().saturating_sub(last.millis()).saturating_abs();
         if since >= EXPIRATION_CHECK_MS {
+            *last = now;
             self.producers.expire(now, PRODUCER_EXPIRATION_MS);
-            self.expired_at = now;
         }
     }
 
