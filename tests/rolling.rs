@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use riverbed::{Clock, ManualClock, Offset, Timestamp};
+use riverbed::{Clock, ErrorKind, ManualClock, Offset, Timestamp};
 use support::TestDir;
 use support::partition::{append, bases, batch, counted, fill, open, open_at, stored, values};
 
@@ -128,6 +128,25 @@ fn a_roll_replaces_a_stale_empty_file() {
     assert_eq!(partition.roll().unwrap(), Offset::new(3));
     fill(&partition, 6);
     assert_eq!(values(&partition, 0), counted(0, 6));
+    partition.close().unwrap();
+}
+
+/// ROLL-08: a file with a batch in it was removed without a word.
+#[test]
+fn a_roll_onto_a_file_that_holds_something_fails() {
+    let dir = TestDir::scratch("somebodys");
+    let partition = open(&dir, &[]);
+    fill(&partition, 3);
+    let path = dir.join("orders-0/00000000000000000003.log");
+    let bytes = stored(3, 0, &[("somebody's", 1)]);
+    std::fs::write(&path, &bytes).unwrap();
+    let error = partition.roll().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corruption);
+    assert_eq!(error.corruption().unwrap().path.as_deref(), Some(path.as_path()));
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    fill(&partition, 5);
+    assert_eq!(values(&partition, 0), counted(0, 5), "the segment goes on");
+    assert_eq!(partition.roll().unwrap(), Offset::new(5));
     partition.close().unwrap();
 }
 

@@ -1,6 +1,6 @@
 //! The segment that takes appends.
 
-use crate::error::Result;
+use crate::error::{Corruption, CorruptionReason, Error, ErrorKind, Result};
 use crate::io::{Directory, Region, Way};
 use crate::record::BatchHeader;
 use crate::record::batch_header::HEADER_LEN;
@@ -11,6 +11,18 @@ use crate::segment::segment::{Segment, SegmentParts};
 use crate::segment::transaction_index::TransactionIndex;
 use crate::sync::Arc;
 use crate::types::{Offset, Position, Timestamp};
+
+/// Whether what stands in the way of a new file is one that a crash left before anything was in it: if not, it is
+/// somebody's.
+fn check_stale(directory: &dyn Directory, name: &str, failed: Error) -> Result<()> {
+    let Ok(view) = directory.open_tail(name).and_then(|region| region.view()) else { return Err(failed) };
+    if view.iter().take(HEADER_LEN).all(|byte| *byte == 0) {
+        return Ok(());
+    }
+    let path = Some(directory.path().join(name));
+    let reason = CorruptionReason::Layout("stands where a segment is to begin, and is not empty".to_owned());
+    Err(Corruption { path, position: 0, reason }.into())
+}
 
 /// The last segment of a log, with what its one writer keeps to itself.
 #[derive(Debug)]
@@ -54,8 +66,15 @@ impl ActiveSegment {
     /// Leaves nothing behind: [`crate::ErrorKind::StorageFull`] and what creating a file can answer.
     pub(crate) fn create(directory: &Arc<dyn Directory>, new: NewSegment, first: u64) -> Result<Self> {
         let name = file_name(new.base, FileKind::Log);
-        directory.unlink(&name)?;
-        let region = directory.create(&name, new.capacity.max(first))?;
+        let create = || directory.create(&name, new.capacity.max(first));
+        let region = match create() {
+            Err(error) if error.kind() == ErrorKind::Io => {
+                check_stale(directory.as_ref(), &name, error)?;
+                directory.unlink(&name)?;
+                create()?
+            }
+            created => created?,
+        };
         if let Err(error) = region.reserve(first) {
             directory.unlink(&name)?;
             return Err(error);
