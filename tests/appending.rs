@@ -4,7 +4,9 @@
 
 mod support;
 
-use riverbed::{BatchBuilder, Compression, ErrorKind, LeaderEpoch, Offset, ReadUpTo, Record, Timestamp};
+use riverbed::{
+    BatchBuilder, Compression, CorruptionReason, ErrorKind, LeaderEpoch, Offset, ReadUpTo, Record, Timestamp,
+};
 use support::TestDir;
 use support::partition::{append, bases, batch, compressed, counted, fill, from_producer, open, range, stored, values};
 
@@ -73,7 +75,7 @@ fn a_follower_keeps_offsets_with_gaps() {
     partition.close().unwrap();
 }
 
-/// APP-06, APP-07, APP-08, IDM-06.
+/// APP-06, APP-07, APP-08.
 #[test]
 fn a_follower_refuses_what_does_not_follow() {
     let dir = TestDir::new("does-not-follow");
@@ -89,7 +91,18 @@ fn a_follower_refuses_what_does_not_follow() {
         assert_eq!(error.kind(), ErrorKind::Corruption, "{what}");
         assert_eq!(partition.offsets().1.end.get(), appended, "{what}");
     }
+    let below = log.append_as_follower(&stored(1, 0, &[("x", 1), ("y", 1)])).unwrap_err();
+    let reason = below.corruption().unwrap().reason.clone();
+    assert_eq!(reason, CorruptionReason::BaseOffset { expected: 4, found: 1 });
     assert_eq!(values(&partition, 0), counted(0, 4));
+    log.reset_to(Offset::new(10)).unwrap();
+    for codec in [Compression::None, Compression::Lz4] {
+        let mut bytes = compressed(codec, &[("below the start", 1)]);
+        bytes[7] = 9;
+        bytes[12..16].fill(0);
+        assert_eq!(log.append_as_follower(&bytes).unwrap_err().kind(), ErrorKind::Corruption, "{codec}");
+        assert_eq!(partition.offsets().1.end.get(), 10, "{codec}");
+    }
     partition.close().unwrap();
 }
 

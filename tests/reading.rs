@@ -7,9 +7,9 @@ mod support;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use riverbed::{Compression, ErrorKind, FetchLimit, Isolation, Offset, Partition, ReadUpTo};
+use riverbed::{Compression, ErrorKind, FetchLimit, Isolation, Offset, Partition, ReadUpTo, Timestamp};
 use support::TestDir;
-use support::partition::{append, compressed, counted, fill, open, values, values_within};
+use support::partition::{append, compressed, counted, fill, open, stored, values, values_within};
 
 const SMALL: [(&str, &str); 2] = [("segment.bytes", "1000"), ("index.interval.bytes", "200")];
 
@@ -17,7 +17,7 @@ fn fetch(partition: &Partition, offset: u64, limit: FetchLimit) -> usize {
     partition.fetch(Offset::new(offset), limit).unwrap().batches().count()
 }
 
-/// READ-01, READ-12, OIX-07: in memory, and again from the index files.
+/// READ-01, OIX-07: in memory, and again from the index files.
 #[test]
 fn every_offset_reads_the_record_that_has_it() {
     let dir = TestDir::new("every-offset");
@@ -31,6 +31,32 @@ fn every_offset_reads_the_record_that_has_it() {
             assert_eq!(fetched.next_offset.get(), offset + 1);
         }
         assert_eq!(values(&partition, 0), counted(0, 200));
+        partition.close().unwrap();
+    }
+}
+
+/// READ-12: empty segments, at the end and, as compaction leaves them, in between and in front.
+#[test]
+fn an_empty_segment_is_read_over() {
+    let dir = TestDir::scratch("empty-segments");
+    std::fs::create_dir(dir.join("orders-0")).unwrap();
+    for (base, records) in [(0, &[][..]), (2, &[("v2", 20), ("v3", 30)]), (4, &[]), (5, &[]), (7, &[("v7", 70)])] {
+        let bytes = if records.is_empty() { Vec::new() } else { stored(base, 0, records) };
+        std::fs::write(dir.join(format!("orders-0/{base:020}.log")), bytes).unwrap();
+    }
+    let expected = [(2, "v2"), (3, "v3"), (7, "v7")].map(|(offset, value)| (offset, value.to_string()));
+    for _ in 0..2 {
+        let partition = open(&dir, &[("cleanup.policy", "compact")]);
+        for offset in 0..8 {
+            let rest: Vec<_> = expected.iter().filter(|(found, _)| *found >= offset).cloned().collect();
+            assert_eq!(values(&partition, offset), rest, "from {offset}");
+            let time = Timestamp::from_millis(offset as i64 * 10);
+            let found = partition.offset_for_time(time, ReadUpTo::Written).unwrap().unwrap();
+            assert_eq!(found.offset.get(), rest[0].0, "at {time}");
+        }
+        assert!(partition.fetch(Offset::new(8), FetchLimit::bytes(100)).unwrap().is_empty());
+        partition.roll().unwrap();
+        assert!(partition.fetch(Offset::new(8), FetchLimit::bytes(100)).unwrap().is_empty());
         partition.close().unwrap();
     }
 }

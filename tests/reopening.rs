@@ -135,9 +135,9 @@ fn a_torn_tail_is_cut_at_the_start_of_its_batch() {
     }
 }
 
-/// REC-23, REC-33.
+/// REC-23.
 #[test]
-fn epochs_and_topic_id_come_back() {
+fn epochs_come_back() {
     let dir = TestDir::new("epochs-back");
     let partition = open(&dir, &[]);
     for (base, epoch) in [(0, 2), (1, 2), (2, 5)] {

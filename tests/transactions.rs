@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use riverbed::{
@@ -192,7 +193,7 @@ fn a_transaction_index_is_there_only_where_something_was_aborted() {
     partition.close().unwrap();
 }
 
-/// REC-24: from the log files alone, as where nothing was synced.
+/// REC-24, TXN-05: from the log files alone, as where nothing was synced; and by a follower.
 #[test]
 fn recovered_transaction_indexes_tell_the_same() {
     let dir = TestDir::new("recovered-index");
@@ -225,6 +226,19 @@ fn recovered_transaction_indexes_tell_the_same() {
     assert!(partition.recovery().rebuilt_indexes > 5, "{:?}", partition.recovery());
     let told: Vec<_> = (0..log_end).map(|offset| aborted(&partition, offset)).collect();
     assert_eq!(told, expected);
+    let follower_dir = TestDir::new("aborted-follower");
+    let follower = open_at(&follower_dir, &[("segment.bytes", "900")], &clock());
+    let mut next = Offset::ZERO;
+    while next.get() < log_end {
+        let fetched = partition.fetch(next, FetchLimit::bytes(1_000)).unwrap();
+        follower.log().append_as_follower(&fetched.bytes).unwrap();
+        next = fetched.next_offset;
+    }
+    assert_eq!(stable(&follower), stable(&partition));
+    let all =
+        |partition: &Partition| (0..log_end).flat_map(|offset| aborted(partition, offset)).collect::<HashSet<_>>();
+    assert_eq!(all(&follower), all(&partition));
+    follower.close().unwrap();
     partition.close().unwrap();
 }
 

@@ -88,8 +88,12 @@ fn producers_are_as_if_the_cut_part_had_never_been() {
             partition.roll().unwrap();
         }
     }
-    partition.sync().unwrap();
+    partition.close().unwrap();
+    let snapshot = |offset: u64| dir.join(format!("orders-0/{offset:020}.snapshot")).exists();
+    assert_eq!([3, 6].map(snapshot), [true, true]);
+    let partition = open(&dir, &[]);
     partition.truncate(Offset::new(4)).unwrap();
+    assert_eq!([3, 6].map(snapshot), [true, false]);
     let again = partition.append(&from_producer(1, 0, 3, &[("x", 1)])).unwrap();
     assert_eq!((range(&again), again.duplicate), ((3, 3), true));
     let gap = partition.append(&from_producer(1, 0, 5, &[("x", 1)])).unwrap_err();

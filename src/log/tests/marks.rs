@@ -99,3 +99,37 @@ fn an_append_without_a_descriptor_stops_nothing() {
     fill(&log, 2..4);
     log.close().unwrap().unwrap();
 }
+
+/// Whether it was woken.
+struct Bell(AtomicBool);
+
+impl std::task::Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// APP-22: a higher mark wakes who waits for it, and a cut who waits for what it took.
+#[test]
+fn waiters_wake_on_a_higher_mark_and_on_a_cut() {
+    let log = open(&SimDisk::new(), UNCLEAN);
+    log.hold_high_watermark().unwrap();
+    fill(&log, 0..5);
+    log.set_high_watermark(Offset::new(2)).unwrap();
+    let raise = || assert_eq!(log.set_high_watermark(Offset::new(4)).unwrap(), Offset::new(4));
+    let cut = || assert_eq!(log.truncate(Offset::new(3)).unwrap(), Offset::new(3));
+    let changes: [(u64, &dyn Fn()); 2] = [(4, &raise), (5, &cut)];
+    for (offset, change) in changes {
+        let bell = Arc::new(Bell(AtomicBool::new(false)));
+        let waker = std::task::Waker::from(Arc::clone(&bell));
+        let mut context = std::task::Context::from_waker(&waker);
+        let mut waiting = std::pin::pin!(log.mark_reached(Offset::new(offset), ReadUpTo::HighWatermark));
+        assert!(waiting.as_mut().poll(&mut context).is_pending(), "{offset}");
+        assert!(!bell.0.load(Ordering::Acquire));
+        change();
+        assert!(bell.0.load(Ordering::Acquire), "{offset}");
+        let std::task::Poll::Ready(answer) = waiting.as_mut().poll(&mut context) else { panic!("{offset} waits on") };
+        let expected = if offset == 4 { Ok(()) } else { Err(ErrorKind::OffsetOutOfRange) };
+        assert_eq!(answer.map_err(|error| error.kind()), expected);
+    }
+}

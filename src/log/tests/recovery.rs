@@ -49,6 +49,85 @@ fn only_what_lies_above_the_recovery_point_is_recovered() {
     }
 }
 
+/// REC-10, REC-35: where power was lost, a bad batch anywhere above the recovery point is where the log ends; what is
+/// before it stays, and all behind it goes, later segments too.
+#[test]
+fn a_bad_batch_anywhere_cuts_at_its_start() {
+    let at = |disk: &SimDisk| -> Vec<(u64, usize)> {
+        let place = |base: u64| {
+            let bytes = directory(disk).read(&file_name(Offset::new(base), FileKind::Log), 10_000).unwrap();
+            let mut places = Vec::new();
+            let mut position = 0;
+            while let crate::segment::walk::Next::Batch(header) = crate::segment::walk::next_at(&bytes, position) {
+                places.push((base, position));
+                position += header.size();
+            }
+            places
+        };
+        names(disk, FileKind::Log).into_iter().flat_map(place).collect()
+    };
+    for bad in 0..20 {
+        let disk = SimDisk::new();
+        let log = open(&disk, UNCLEAN);
+        fill(&log, 0..20);
+        log.shut();
+        let (base, position) = at(&disk)[bad];
+        disk.flip_bit(&log_path(&disk, base), position as u64 + [3, 20, 64][bad % 3], 0).unwrap();
+        let log = open(&disk, LastClose::Unclean { same_power: false });
+        let bad = bad as u64;
+        assert_eq!(log.end(ReadUpTo::Written).get(), bad);
+        assert!(log.recovery().reason.is_some() && log.recovery().cut_bytes > 0);
+        // A base offset lies outside of the checksum.
+        let is_whole = bad.is_multiple_of(3);
+        assert_eq!(log.recovery().cut_batches + u64::from(!is_whole), 20 - bad, "the others are whole");
+        assert!(names(&disk, FileKind::Log).iter().all(|base| *base <= bad));
+        fill(&log, bad..22);
+        assert_eq!(values(&log, ReadUpTo::Written), numbered(0..22));
+    }
+}
+
+/// REC-25: nothing was synced, so that recovery makes the snapshots of all segments.
+#[test]
+fn recovery_leaves_a_snapshot_behind_each_segment() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    transactions::begin_one(&log);
+    fill(&log, 1..30);
+    log.shut();
+    assert_eq!(names(&disk, FileKind::Snapshot), []);
+    let log = open(&disk, UNCLEAN);
+    let bases: Vec<u64> = log.segments().iter().map(|segment| segment.base_offset().get()).collect();
+    log.sync().unwrap();
+    assert_eq!(names(&disk, FileKind::Snapshot), bases[1..]);
+    log.close().unwrap().unwrap();
+    let log = open(&disk, UNCLEAN);
+    assert!(log.append(&transactions::record(0), AppendOrigin::Client).unwrap().duplicate);
+}
+
+/// READ-16.
+#[test]
+fn a_read_past_the_visible_end_opens_no_file() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..20);
+    let ends = log.close().unwrap().unwrap();
+    let log = open(&disk, LastClose::Clean(ends));
+    let held = |high: u64| {
+        log.hold_high_watermark().unwrap();
+        log.set_high_watermark(Offset::new(high)).unwrap();
+    };
+    held(12);
+    let calls = || disk.calls(None);
+    let before = calls();
+    for (offset, up_to) in [(12, ReadUpTo::HighWatermark), (15, ReadUpTo::HighWatermark), (20, ReadUpTo::Written)] {
+        assert!(log.read(Offset::new(offset), FetchLimit::bytes(100).up_to(up_to)).unwrap().is_empty());
+    }
+    assert_eq!(log.read(Offset::new(21), FetchLimit::bytes(100)).unwrap_err().kind(), ErrorKind::OffsetOutOfRange);
+    assert_eq!(calls(), before);
+    assert!(!log.read(Offset::new(11), FetchLimit::bytes(100)).unwrap().is_empty());
+    assert!(calls() > before);
+}
+
 /// REC-12: what is cut takes with it only the snapshots that tell of it.
 #[test]
 fn snapshots_that_fit_survive_a_cut() {
