@@ -98,6 +98,9 @@ impl Partition {
     }
 
     /// The log, for reads of all kinds.
+    ///
+    /// To append, cut or configure through it is for the replica that owns it: that passes by the flush policy, the
+    /// bound on unsynced bytes, the registry and whoever replicates the partition.
     #[must_use]
     pub fn log(&self) -> &Log {
         match &self.0.role {
