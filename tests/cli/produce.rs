@@ -94,6 +94,22 @@ fn a_line_that_the_topic_refuses_stops_and_earlier_ones_stay() {
     }
 }
 
+/// Lines were gathered into batches of 256 KiB, whatever a segment of the topic may hold: `BatchTooLarge`, although each
+/// line would have fitted.
+#[test]
+fn batches_are_no_larger_than_the_topic_takes() {
+    for setting in ["segment.bytes=5000", "max.message.bytes=5000"] {
+        let dir = TestDir::new("produce-small");
+        let path = dir.path().to_str().unwrap();
+        run(["topic", "create", "t", "--config", setting, "--dir", path]).good();
+        let input = format!("{}\n", "x".repeat(99)).repeat(500);
+        let told = produce(&dir, &input, &[]).good();
+        assert!(told.starts_with("500 records"), "{setting}: {told}");
+        assert_eq!(records(&dir).len(), 500);
+        produce(&dir, &"x".repeat(5000), &[]).failed(1, "BatchTooLarge");
+    }
+}
+
 #[test]
 fn keys_choose_partitions_as_kafkas_producer_does() {
     let dir = store("3");

@@ -44,7 +44,9 @@ struct Batch {
 
 impl Chunk {
     pub fn new(topic: Topic, args: &Args, json: bool) -> Outcome<Self> {
-        let max = topic.config().get("max.message.bytes").and_then(|bytes| bytes.parse().ok()).unwrap_or(BATCH_MAX);
+        let config = topic.config();
+        let limit = |name| config.get(name).and_then(|bytes| bytes.parse().ok()).unwrap_or(BATCH_MAX);
+        let batch_max = limit("max.message.bytes").min(limit("segment.bytes")).min(BATCH_MAX);
         let partitioner = Partitioner::new(topic.partition_count());
         let fixed = args.partition.map(|number| numbers::partition(&topic, number)).transpose()?;
         Ok(Self {
@@ -55,7 +57,7 @@ impl Chunk {
             fixed: fixed.map(|(number, _)| number),
             partitioner,
             clock: SystemClock::precise(),
-            batch_max: max.min(BATCH_MAX),
+            batch_max,
             batches: BTreeMap::new(),
             order: Vec::new(),
             gathered: 0,
