@@ -84,13 +84,13 @@ fn partition(store: &Store, dir: &Path, id: &TopicPartition, findings: &mut Find
             Err(error) if error.kind() == ErrorKind::UnknownTopic || data_dir::is_elsewhere(dir, error) => return,
             Err(error) => findings.problem(Problem::opening(&dir.join(id.to_string()), error)),
         }
-        if findings.problems.len() == known.0 || tries_left == 0 || store.refresh().is_err() {
+        if findings.problems.len() == known.0 || tries_left == 0 {
             return;
         }
+        // Looking again fails where a topic goes at this moment; the next look tells.
+        let refreshed = store.refresh();
         let again = files(store, dir, id);
-        let listed =
-            |found: &riverbed::Result<(_, PartitionFiles)>| found.as_ref().ok().map(|(_, files)| files.clone());
-        if listed(&again) == listed(&found) {
+        if refreshed.is_ok() && is_the_same(&found, &again) {
             return;
         }
         findings.problems.truncate(known.0);
@@ -99,7 +99,18 @@ fn partition(store: &Store, dir: &Path, id: &TopicPartition, findings: &mut Find
     }
 }
 
-fn files(store: &Store, dir: &Path, id: &TopicPartition) -> riverbed::Result<(Partition, PartitionFiles)> {
+type Found = riverbed::Result<(Partition, PartitionFiles)>;
+
+/// Whether a partition was left alone between two looks at it.
+fn is_the_same(before: &Found, after: &Found) -> bool {
+    match (before, after) {
+        (Ok((_, before)), Ok((_, after))) => before == after,
+        (Err(before), Err(after)) => before.kind() == after.kind(),
+        _ => false,
+    }
+}
+
+fn files(store: &Store, dir: &Path, id: &TopicPartition) -> Found {
     let partition = store.topic(id.topic.as_str())?.partition(id.partition.get())?;
     let (directory, closed) = (dir.join(id.to_string()), dir.join(CLEAN_SHUTDOWN).exists());
     let infos = partition.segment_infos()?;
