@@ -124,3 +124,20 @@ fn the_clock_stands_still_until_it_is_moved() {
     shell.err("clock 5", "InvalidArgument");
     shell.quit();
 }
+
+/// A limit on the size of files ended the program by a signal.
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error() {
+    let dir = TestDir::scratch("file-size");
+    let script =
+        r#"ulimit -f 400; printf 'create t 1\nfill t 0 s 99999 100\nread t 0 0 1\nquit\n' | "$0" shell --dir "$1""#;
+    let shell = std::process::Command::new("bash")
+        .args(["-c", script])
+        .arg(program().get_program())
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    let ran = Ran::from(shell);
+    let starts: Vec<&str> = ran.out.lines().map(|line| &line[..3]).collect();
+    assert_eq!((ran.status, starts), (0, vec!["ok ", "err", "ok ", "ok "]), "{}", ran.err);
+}

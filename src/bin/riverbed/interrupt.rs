@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::SIGINT;
+use signal_hook::consts::{SIGINT, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::failure::{Outcome, Stop};
@@ -25,6 +25,8 @@ impl Interrupt {
     /// Watches from now on, for the thread that calls this. Whoever does not look in time is ended.
     pub fn watch() -> io::Result<Self> {
         let interrupted = Arc::new(AtomicBool::new(false));
+        // A limit on the size of files (`ulimit -f`) is an error of the write, not the end of the program.
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         // Set by the signal's own handler: whoever looks afterwards sees it, whether or not the thread ran already.
         signal_hook::flag::register(SIGINT, Arc::clone(&interrupted))?;
         let mut signals = Signals::new([SIGINT])?;
