@@ -39,13 +39,23 @@ impl Inner {
         let state = Arc::new(TopicState { name: name.clone(), id: entry.id, changing: RwLock::new(changing) });
         let mut registry = self.registry(&admin);
         registry.topics.insert(name.clone(), entry.clone());
-        if let Err(error) = registry.write(self.directory.as_ref()) {
+        let unsure = self.replace_registry(&registry).inspect_err(|_| {
             state.shut_deleted();
             self.remove_created(name, 0..entry.partitions);
-            return Err(error);
-        }
+        })?;
         self.topics.write().insert(name.clone(), Arc::clone(&state));
-        Ok(Topic { store: Arc::clone(self), state })
+        unsure.map_or(Ok(Topic { store: Arc::clone(self), state }), Err)
+    }
+
+    /// Replaces the registry. After an error it may be there all the same, and only not be known to be durable: then this
+    /// answers the error as a value, and the change has happened, as the next opening will find. What a power cut that
+    /// takes it back would need must stay.
+    pub(super) fn replace_registry(&self, registry: &Registry) -> Result<Option<Error>> {
+        let Err(error) = registry.write(self.directory.as_ref()) else { return Ok(None) };
+        match Registry::read(self.directory.as_ref()) {
+            Ok(Some(found)) if found == *registry => Ok(Some(error)),
+            _ => Err(error),
+        }
     }
 
     fn check_name(&self, name: &TopicName) -> Result<()> {
@@ -133,7 +143,7 @@ impl Inner {
         let admin = self.administer()?;
         self.check_current(state)?;
         let config: LogConfig = state.changing.read().config.with_pairs(settings)?;
-        self.commit(&admin, state, |entry| entry.config = config.clone())?;
+        let unsure = self.commit(&admin, state, |entry| entry.config = config.clone())?;
         let partitions = {
             let mut changing = state.changing.write();
             changing.config = config.clone();
@@ -142,7 +152,7 @@ impl Inner {
         for partition in partitions.iter().flatten() {
             partition.set_config(config.clone());
         }
-        Ok(())
+        unsure.map_or(Ok(()), Err)
     }
 
     pub(super) fn grow_topic(&self, state: &TopicState, partitions: u32) -> Result<()> {
@@ -161,20 +171,20 @@ impl Inner {
         }
         let entry = TopicEntry { id: state.id, partitions, config };
         let added = self.create_partitions(&admin, &state.name, &entry, before)?;
-        if let Err(error) = self.commit(&admin, state, |entry| entry.partitions = partitions) {
+        let committed = self.commit(&admin, state, |entry| entry.partitions = partitions);
+        let unsure = committed.inspect_err(|_| {
             added.iter().flatten().for_each(Partition::shut_deleted);
             self.remove_created(&state.name, before..partitions);
-            return Err(error);
-        }
+        })?;
         state.changing.write().partitions.extend(added);
-        Ok(())
+        unsure.map_or(Ok(()), Err)
     }
 
-    /// Writes the registry with one topic's entry changed.
-    fn commit(&self, admin: &Admin, state: &TopicState, change: impl FnOnce(&mut TopicEntry)) -> Result<()> {
+    /// Replaces the registry by one with one topic's entry changed.
+    fn commit(&self, admin: &Admin, state: &TopicState, change: impl FnOnce(&mut TopicEntry)) -> Result<Option<Error>> {
         let mut registry = self.registry(admin);
         registry.topics.get_mut(&state.name).map(change);
-        registry.write(self.directory.as_ref())
+        self.replace_registry(&registry)
     }
 
     /// Whether the topic of a handle is still the one of its name.

@@ -25,13 +25,17 @@ impl Inner {
         let mut registry = self.registry(&admin);
         registry.topics.remove(name);
         registry.deleted.push(state.id);
-        let marker = match registry.write(self.directory.as_ref()) {
-            Ok(()) => None,
-            Err(full) => Some(self.mark_deleted(&state, full)?),
+        let (marker, unsure) = match self.replace_registry(&registry) {
+            Ok(unsure) => (None, unsure),
+            Err(full) => (Some(self.mark_deleted(&state, full)?), None),
         };
         admin.deleted.push(state.id);
         self.topics.write().remove(name);
         let partitions = state.shut_deleted();
+        if let Some(error) = unsure {
+            // The directories stay for the next opening, which knows whether it came to that.
+            return Err(error);
+        }
         if let Some(marker) = &marker {
             self.empty(marker)?;
         }

@@ -87,6 +87,27 @@ fn a_change_that_a_crash_interrupts_has_happened_or_not() {
     }
 }
 
+/// The registry lies in its place, and the directory that holds it cannot be synced. The change was undone then, its
+/// directories removed with it; but the next opening found it done, and the topic's partitions gone.
+#[test]
+fn a_change_that_is_not_known_to_be_durable_is_not_undone() {
+    let mut random = Random::new(1);
+    for (name, change) in CHANGES {
+        let (_, store) = prepared();
+        let before = list(&store);
+        change(&store).unwrap();
+        let after = list(&store);
+        for call in 0..8 {
+            let (disk, store) = prepared();
+            disk.fail(Fault::next(Call::SyncDirectory, Failure::Device).after(call));
+            let answered = change(&store).is_ok();
+            assert!(list(&store) == after || !answered, "{name} {call}");
+            let killed = disk.crash_state(&mut random, CrashMode::Kill);
+            check_after_crash(&killed, (name, call), (&before, &after), answered);
+        }
+    }
+}
+
 fn check_after_crash(disk: &SimDisk, at: (&str, u64), (before, after): (&List, &List), answered: bool) {
     let store = try_open(disk).unwrap_or_else(|error| panic!("{at:?}: {error}"));
     let found = list(&store);
