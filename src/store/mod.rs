@@ -66,6 +66,13 @@ impl Drop for Handle {
 }
 
 impl Store {
+    /// Opens the store in `directory` for writing, wherever that is.
+    #[cfg(test)]
+    pub(crate) fn open_on(directory: Arc<dyn crate::io::Directory>, config: StoreConfig) -> Result<Self> {
+        let inner = Inner::open_for_writing(directory, config, crate::io::Budget::new(1000, 1000))?;
+        Ok(Self(Arc::new(Handle(inner))))
+    }
+
     /// Opens the store in the directory at `path` for writing, with default settings; creates it if there is none.
     ///
     /// After a crash every partition is recovered: see [`Store::recovery`].

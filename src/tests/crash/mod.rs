@@ -9,19 +9,24 @@ mod expect;
 mod explore;
 mod generate;
 mod host;
+mod stores;
 mod workload;
+mod world;
 
 use explore::Explorer;
 
 use crate::clock::ManualClock;
 use crate::error::ErrorKind;
 use crate::log::LogConfig;
-use crate::sim::SimDisk;
+use crate::sim::{Failure, SimDisk};
 use crate::sync::Arc;
 use crate::types::Timestamp;
 
 /// States that an ordinary test run checks at least, by drawn workloads alone.
-const STATES: u64 = 150_000;
+const STATES: u64 = 130_000;
+
+/// The same for whole stores.
+const STORE_STATES: u64 = 15_000;
 
 fn number_from(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
@@ -38,6 +43,28 @@ fn drawn_workloads_keep_their_promises_through_drawn_crashes() {
             Err(wrong) => panic!("seed {seed}: {wrong}\nRIVERBED_SEED={seed} cargo test --lib drawn_workloads"),
         }
         seed += 1;
+    }
+}
+
+#[test]
+fn stores_with_topics_and_transactions_keep_their_promises_through_drawn_crashes() {
+    let (seed, states) = (number_from("RIVERBED_SEED"), number_from("RIVERBED_CRASH_STATES"));
+    let goal = states.unwrap_or(if seed.is_some() { 1 } else { STORE_STATES });
+    let (mut seed, mut checked) = (seed.unwrap_or(0), 0);
+    while checked < goal {
+        match stores::crash_everywhere(seed) {
+            Ok(states) => checked += states,
+            Err(wrong) => panic!("seed {seed}: {wrong}\nRIVERBED_SEED={seed} cargo test --lib stores_with_topics"),
+        }
+        seed += 1;
+    }
+}
+
+#[test]
+fn each_call_of_a_stores_workload_may_fail_once() {
+    for failure in [Failure::Full, Failure::Device, Failure::Descriptors] {
+        let calls = stores::fail_every_call(failure).unwrap_or_else(|wrong| panic!("{wrong}"));
+        assert!(calls > 100, "{calls} calls");
     }
 }
 
