@@ -16,6 +16,9 @@ use crate::store::topic::{Changing, Topic, TopicConfig, TopicState, unknown};
 use crate::sync::{Arc, MutexGuard, RwLock};
 use crate::types::{PartitionId, TopicId, TopicName, TopicPartition};
 
+/// Suffixes of directories that Kafka sets aside. A topic of Kafka's that ends so is read and adopted all the same.
+const RESERVED: [&str; 3] = ["-delete", "-stray", "-future"];
+
 impl Inner {
     /// The right to change the list of topics. Asked for an open store once it is there: a close may have had it.
     pub(super) fn administer(&self) -> Result<MutexGuard<'_, Admin>> {
@@ -59,6 +62,10 @@ impl Inner {
     }
 
     fn check_name(&self, name: &TopicName) -> Result<()> {
+        if let Some(suffix) = RESERVED.iter().find(|suffix| name.as_str().ends_with(*suffix)) {
+            let message = format!("topic name {name} ends with {suffix}, which names directories that are set aside");
+            return Err(Error::new(ErrorKind::InvalidTopic, message));
+        }
         let topics = self.topics.read();
         if topics.contains_key(name) {
             return Err(Error::new(ErrorKind::TopicExists, format!("topic {name} exists")));

@@ -113,7 +113,8 @@ impl Store {
         adopt::adopt(path.as_ref())
     }
 
-    /// Creates a topic. Durable when it returns.
+    /// Creates a topic. Durable when it returns. Besides what Kafka refuses, no name may end as the directories do that
+    /// Kafka sets aside: with `-delete`, `-stray` or `-future`.
     ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidTopic`], [`crate::ErrorKind::TopicExists`], [`crate::ErrorKind::TopicCollision`],
