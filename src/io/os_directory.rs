@@ -123,8 +123,9 @@ impl Directory for OsDirectory {
             let size = fstat(file).map_err(|e| handle.failed("stat", e))?.st_size;
             if u64::try_from(size).unwrap_or(0) > published as u64 {
                 retry(|| ftruncate(file, published as u64)).map_err(|e| handle.failed("shorten", e))?;
-                retry(|| fsync(file)).map_err(|e| handle.failed("sync", e).with_kind(ErrorKind::Io))?;
             }
+            // Whoever set this length may have died before he synced it.
+            retry(|| fsync(file)).map_err(|e| handle.failed("sync", e).with_kind(ErrorKind::Io))?;
             let kind = fstatfs(file).map_err(|e| handle.failed("stat", e))?.f_type;
             Ok(STAYS_IN_PLACE.contains(&kind))
         })?;

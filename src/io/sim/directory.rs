@@ -185,8 +185,9 @@ impl Directory for SimDirectory {
         if len > published {
             state.call(Call::Truncate, "truncate", &path)?;
             state.perform(Event::SetLen { file, len: published });
-            sync_file(&mut state, file, &path)?;
         }
+        // Whoever set this length may have died before he synced it.
+        sync_file(&mut state, file, &path)?;
         drop(state);
         Ok(Arc::new(SimRegion::growing(self.disk.clone(), path, file, published..capacity)))
     }

@@ -273,3 +273,18 @@ fn a_history_replayed_ends_as_the_disk_it_is_of_though_that_was_read_in_between(
     }
     assert!(!disk.has_lost_writes(), "shortening the file made its last page dirty, and then it was synced");
 }
+
+/// An opening that found the length it wanted took it for durable. The process that had set it may have died before its
+/// sync: then a power cut brought the cut bytes back, behind whatever was appended in their place.
+#[test]
+fn a_length_that_a_killed_process_set_is_durable_once_its_successor_may_append() {
+    let (disk, _) = disk_with_log(1_000);
+    let before = disk.position();
+    disk.root().open_append("log", 400, 4_096).unwrap();
+    let mut random = Random::new(1);
+    let killed = disk.history().at(before + 1).crash_state(&mut random, CrashMode::Kill);
+    assert_eq!(read(&killed, "log").unwrap().len(), 400, "cut, and killed before the sync");
+    assert_ne!(read(&killed.crash_state(&mut random, cut(Left::Nothing)), "log").unwrap().len(), 400);
+    killed.root().open_append("log", 400, 4_096).unwrap();
+    assert_eq!(read(&killed.crash_state(&mut random, cut(Left::Nothing)), "log").unwrap(), [1; 400]);
+}
