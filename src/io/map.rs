@@ -98,6 +98,10 @@ impl Mapping for Map {
         unsafe { slice::from_raw_parts(self.raw.as_ptr(), end) }
     }
 
+    fn lacks_pages(&self) -> bool {
+        self.state.is_poisoned()
+    }
+
     fn source(&self) -> Option<Source> {
         Some(Source { number: self.number, len: self.raw.len() })
     }

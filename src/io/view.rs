@@ -5,6 +5,7 @@ use std::ops::{Deref, Range};
 
 use bytes::Bytes;
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::sync::Arc;
 
 /// Keeps the memory of a [`View`] alive and says where it is.
@@ -15,6 +16,11 @@ pub(crate) trait Mapping: Send + Sync + 'static {
     /// # Panics
     /// If fewer bytes are published.
     fn bytes(&self, end: usize) -> &[u8];
+
+    /// Whether it shows zeros where a page could not be had: the guard against `SIGBUS` did that.
+    fn lacks_pages(&self) -> bool {
+        false
+    }
 
     /// What tells it from all other mappings; `None` for a copy of its own.
     fn source(&self) -> Option<Source> {
@@ -55,6 +61,17 @@ impl View {
     /// Which mapping it shows, or `None` if it is a copy, made for this view.
     pub(crate) fn source(&self) -> Option<Source> {
         self.mapping.source()
+    }
+
+    /// Whether all that was read through the view was the file's: to be asked before what was found is believed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] once a page of the file could not be read.
+    pub(crate) fn check_pages(&self) -> Result<()> {
+        if self.mapping.lacks_pages() {
+            return Err(Error::new(ErrorKind::Io, "a page of the file could not be read"));
+        }
+        Ok(())
     }
 
     /// A slice that owns just `range`.

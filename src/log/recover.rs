@@ -140,6 +140,8 @@ impl<'a, 'o> Recovering<'a, 'o> {
             self.expected.offset = files.base;
             let view = self.valid_view(&files, index + 1 == self.files.len())?;
             let (walked, stop) = self.walk(index, &view)?;
+            // Zeros in the place of what cannot be read are nothing to cut.
+            view.check_pages()?;
             let valid = walked.valid;
             self.walked.push(walked);
             if let Stop::Broken(error) = stop {

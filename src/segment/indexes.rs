@@ -112,7 +112,9 @@ impl IndexFiles {
         let view = view_of(self.offsets.as_ref())?;
         let index = OffsetIndex::new(&view, self.base);
         index.check(self.log_len)?;
-        Ok(ask(&index))
+        let answer = ask(&index);
+        view.check_pages()?;
+        Ok(answer)
     }
 
     fn with_times<T>(&self, ask: impl FnOnce(&TimeIndex<'_>) -> T) -> Result<T> {
@@ -122,7 +124,9 @@ impl IndexFiles {
         if index.is_empty() && self.log_len > 0 {
             return Err(Error::new(ErrorKind::NotFound, "a segment with batches has no time entry"));
         }
-        Ok(ask(&index))
+        let answer = ask(&index);
+        view.check_pages()?;
+        Ok(answer)
     }
 
     /// A writer that goes on behind the files' entries, for a segment that was closed and is to grow again.

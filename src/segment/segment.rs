@@ -194,6 +194,7 @@ impl Segment {
             next = header.next_offset();
             position += header.size();
         }
+        self.check_pages()?;
         Ok(next)
     }
 
@@ -207,6 +208,7 @@ impl Segment {
             }
             position += header.size();
         }
+        self.check_pages()?;
         Ok(position as u64)
     }
 
@@ -255,6 +257,7 @@ impl Segment {
     pub(crate) fn rebuild_indexes(&self) -> Result<Arc<Indexes>> {
         let view = self.region.view()?;
         let writer = self.indexes.load().rebuilt(self.base, &view, self.settings);
+        self.check_pages()?;
         self.set_indexes(Indexes::Memory(Arc::clone(writer.index())));
         Ok(self.indexes())
     }
@@ -262,6 +265,10 @@ impl Segment {
     /// Whole, verified batches from the one that holds the start of `range` on: those that end below its end, about `max_bytes` of
     /// them, and at least one. `gaps`: offsets may be left out between them.
     pub(crate) fn fetch(&self, range: Range<Offset>, max_bytes: usize, gaps: bool) -> Result<Fetch> {
+        self.believed(self.find_run(range, max_bytes, gaps))
+    }
+
+    fn find_run(&self, range: Range<Offset>, max_bytes: usize, gaps: bool) -> Result<Fetch> {
         let (view, end) = (self.view()?, range.end);
         let Some((position, first)) = self.locate(&view, range.start)? else {
             let is_mapped = view.source().is_some() || view.is_empty();
@@ -295,6 +302,10 @@ impl Segment {
         from: Offset,
         end: Offset,
     ) -> Result<Option<(Offset, Timestamp)>> {
+        self.believed(self.search_time(target, from, end))
+    }
+
+    fn search_time(&self, target: Timestamp, from: Offset, end: Offset) -> Result<Option<(Offset, Timestamp)>> {
         let view = self.view()?;
         let entry = self.indexes.load().time_floor(target).ok().flatten();
         let hint = entry.map_or(self.base, |entry| entry.offset).max(from);
@@ -316,6 +327,10 @@ impl Segment {
 
     /// The first record below `end` with the largest timestamp of all, or `None` without one.
     pub(crate) fn find_largest(&self, from: Offset, end: Offset) -> Result<Option<(Offset, Timestamp)>> {
+        self.believed(self.search_largest(from, end))
+    }
+
+    fn search_largest(&self, from: Offset, end: Offset) -> Result<Option<(Offset, Timestamp)>> {
         let view = self.view()?;
         let mut best: Option<(usize, BatchHeader)> = None;
         let mut position = self.start_for(&view, from)?;
@@ -376,7 +391,13 @@ impl Segment {
                 known.insert(position);
             }
         }
-        self.check_pages()
+        Ok(())
+    }
+
+    /// What was found in the file, damage too, if all pages that were read are the file's.
+    fn believed<T>(&self, found: Result<T>) -> Result<T> {
+        self.check_pages()?;
+        found
     }
 
     /// Whether all pages that were read are the file's: the guard against `SIGBUS` puts zeros where one could not be had.
