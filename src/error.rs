@@ -120,12 +120,26 @@ impl fmt::Debug for Error {
     }
 }
 
+/// A file in a message, if it is known.
+struct File<'a>(Option<&'a Path>);
+
+impl fmt::Display for File<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(path) => path.display().fmt(f),
+            None => f.write_str("file"),
+        }
+    }
+}
+
 #[derive(Clone, Debug, thiserror::Error)]
 enum Repr {
     #[error("{0}")]
     Message(String),
     #[error(transparent)]
     Corruption(Corruption),
+    #[error("{} has version {version}, this build knows up to {known}", File(.path.as_deref()))]
+    Version { path: Option<PathBuf>, version: u16, known: u16 },
     #[error("{reason}: {message}")]
     Record { reason: InvalidRecordReason, message: String },
     #[error("could not {operation} {}: {source}", path.display())]
@@ -152,6 +166,11 @@ impl Error {
     pub(crate) fn invalid_record(reason: InvalidRecordReason, message: impl Into<String>) -> Self {
         let kind = ErrorKind::InvalidRecord;
         Self { kind, repr: Box::new(Repr::Record { reason, message: message.into() }) }
+    }
+
+    /// A file of ours from a newer build.
+    pub(crate) fn version(version: u16, known: u16) -> Self {
+        Self { kind: ErrorKind::UnsupportedVersion, repr: Box::new(Repr::Version { path: None, version, known }) }
     }
 
     /// Damage in bytes that have no file, at `position` of them.
@@ -187,14 +206,17 @@ impl Error {
         self
     }
 
-    /// The same damage, now that the file and the place of the bytes in it are known. Other errors stay as they are.
+    /// The same damage or newer version, now that the file and the place of the bytes in it are known. Other errors stay
+    /// as they are.
     #[must_use]
     pub(crate) fn located(mut self, path: &Path, base: u64) -> Self {
-        if let Repr::Corruption(corruption) = self.repr.as_mut()
-            && corruption.path.is_none()
-        {
-            corruption.path = Some(path.to_owned());
-            corruption.position += base;
+        match self.repr.as_mut() {
+            Repr::Corruption(corruption) if corruption.path.is_none() => {
+                corruption.path = Some(path.to_owned());
+                corruption.position += base;
+            }
+            Repr::Version { path: file, .. } => *file = file.take().or_else(|| Some(path.to_owned())),
+            _ => {}
         }
         self
     }

@@ -8,7 +8,7 @@
 //! Big-endian. The checksum covers magic, version, length and body. Such a file is replaced as a whole, so a damaged
 //! one is damage, never a torn write.
 
-use crate::error::{CorruptionReason, Error, ErrorKind, Result};
+use crate::error::{CorruptionReason, Error, Result};
 use crate::record::checksum;
 
 const HEAD: usize = 18;
@@ -41,8 +41,8 @@ pub(crate) fn frame(format: Format, body: &[u8]) -> Vec<u8> {
 /// The version and body of a framed file.
 ///
 /// # Errors
-/// [`ErrorKind::UnsupportedVersion`] for one of a newer version, [`ErrorKind::Corruption`] for all else that is not as
-/// it was written.
+/// [`crate::ErrorKind::UnsupportedVersion`] for one of a newer version, [`crate::ErrorKind::Corruption`] for all else that
+/// is not as it was written.
 pub(crate) fn unframe(format: Format, bytes: &[u8]) -> Result<(u16, &[u8])> {
     let side_file = |position: usize, text: String| Error::corrupt(position as u64, CorruptionReason::SideFile(text));
     let Some((head, body)) = bytes.split_at_checked(HEAD) else {
@@ -54,8 +54,7 @@ pub(crate) fn unframe(format: Format, bytes: &[u8]) -> Result<(u16, &[u8])> {
     }
     let version = u16::from_be_bytes([head[8], head[9]]);
     if version > format.version {
-        let message = format!("file has version {version}, this build knows up to {}", format.version);
-        return Err(Error::new(ErrorKind::UnsupportedVersion, message));
+        return Err(Error::version(version, format.version));
     }
     let length = u32::from_be_bytes([head[10], head[11], head[12], head[13]]);
     if length as usize != body.len() {
@@ -82,6 +81,7 @@ fn crc32_of(head: &[u8], body: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     const FORMAT: Format = Format { magic: b"rvrbtest", version: 3 };
 

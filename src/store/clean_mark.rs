@@ -40,7 +40,7 @@ impl CleanMark {
         };
         match Self::decode(&bytes) {
             Err(error) if error.kind() == ErrorKind::Corruption => Ok(Self::default()),
-            decoded => decoded,
+            decoded => decoded.map_err(|error| error.located(&directory.path().join(FILE), 0)),
         }
     }
 

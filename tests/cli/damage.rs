@@ -138,6 +138,22 @@ fn files_beside_the_log_are_named_when_they_are_damaged() {
     verify(&dir, &[]).good();
 }
 
+/// A file of a newer version was refused without being named.
+#[test]
+fn a_file_of_a_newer_version_is_named() {
+    let dir = store();
+    for name in ["riverbed.topics", "riverbed.clean", "t-0/log-checkpoint"] {
+        let bytes = fs::read(dir.join(name)).unwrap();
+        let newer = [&bytes[..8], &[0x7f, 0xff], &bytes[10..]].concat();
+        fs::write(dir.join(name), &newer).unwrap();
+        let ran = run(["topic", "list", "--dir", dir.path().to_str().unwrap()]);
+        ran.failed(1, "UnsupportedVersion");
+        assert!(ran.last_error().contains(&format!("/{name} has version 32767, ")), "{ran:?}");
+        assert_eq!(fs::read(dir.join(name)).unwrap(), newer, "it is not touched");
+        fs::write(dir.join(name), bytes).unwrap();
+    }
+}
+
 /// A partition's directory that belongs to another topic passed for this one's.
 #[test]
 fn a_directory_of_another_topic_is_told() {
