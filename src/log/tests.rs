@@ -189,4 +189,5 @@ mod gaps;
 mod marks;
 mod recovery;
 mod remapped;
+mod transaction_model;
 mod transactions;
