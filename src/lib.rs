@@ -26,6 +26,7 @@ mod log;
 mod partition;
 mod record;
 mod segment;
+mod span;
 mod store;
 mod sync;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::log::{HighMark, HighWatermark, Log, Writer, lost_sync};
 use crate::segment::Segment;
 use crate::segment::file_name::{FileKind, file_name};
 use crate::segment::indexes::Indexes;
+use crate::span;
 use crate::sync::{Arc, MutexGuard, Ordering};
 use crate::types::{Offset, ReadUpTo};
 
@@ -94,6 +95,7 @@ impl Log {
     /// One sync of all that is written. Called by one thread at a time; takes the writer lock only to look and to
     /// publish. What it syncs is not cut, deleted or closed meanwhile.
     pub(super) fn sync_round(&self) -> Result<Offset> {
+        let _span = span::sync(self.directory.path());
         let _turn = self.rounds.lock();
         let synced = self.begin_round().and_then(|round| match self.make_durable(&round) {
             Ok(written) => self.finish_round(&round, &written),

@@ -20,6 +20,7 @@ use crate::segment::file_name::{FileKind, file_name};
 use crate::segment::indexes::{IndexFiles, Indexes};
 use crate::segment::walk::{Next, next_at};
 use crate::segment::{NewSegment, Segment, SegmentParts};
+use crate::span;
 use crate::sync::{Arc, ArcSwap, AtomicBool, CachePadded, Mutex};
 use crate::types::Offset;
 
@@ -115,6 +116,7 @@ impl Log {
     }
 
     fn open_once(directory: Arc<dyn Directory>, options: &LogOptions) -> Result<Self> {
+        let _span = span::open(directory.path());
         let opening = Opening::new(directory, options)?;
         if options.mode == OpenMode::Write {
             opening.tidy()?;

@@ -18,6 +18,7 @@ use crate::segment::memory_index::IndexWriter;
 use crate::segment::transaction_index::TransactionIndex;
 use crate::segment::walk::{Expected, Next, check_crc, next_at};
 use crate::segment::{ActiveSegment, Segment, SegmentParts};
+use crate::span;
 use crate::sync::Arc;
 use crate::types::{LeaderEpoch, Offset, Position};
 
@@ -123,6 +124,7 @@ impl<'a, 'o> Recovering<'a, 'o> {
 
     /// Walks, judges, and, where that is allowed, cuts.
     pub(super) fn run(mut self) -> Result<Found> {
+        let _span = span::recover(self.opening.directory.path());
         if self.opening.options.mode == OpenMode::Write {
             // Names that a killed process left may be known to the page cache alone, and removals too.
             self.opening.directory.sync()?;

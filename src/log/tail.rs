@@ -11,6 +11,7 @@ use crate::segment::file_name::{FileKind, Suffix, parse_file_name};
 use crate::segment::indexes::Indexes;
 use crate::segment::memory_index::IndexSettings;
 use crate::segment::{ActiveSegment, NewSegment, Segment};
+use crate::span;
 use crate::sync::{Arc, MutexGuard, Ordering};
 use crate::types::{LeaderEpoch, Offset, Timestamp};
 
@@ -195,6 +196,7 @@ impl Log {
     ///
     /// A failure changes nothing: the old segment stays active.
     pub(super) fn roll_writer(&self, writer: &mut MutexGuard<'_, Writer>, base: Offset) -> Result<()> {
+        let _span = span::roll(self.directory.path());
         let log_end = writer.marks.end;
         if base < log_end {
             return Err(Error::new(ErrorKind::InvalidArgument, format!("cannot roll to {base} below {log_end}")));

@@ -11,6 +11,7 @@ use crate::log::watermarks::Marks;
 use crate::log::{Log, Writer};
 use crate::segment::file_name::{FileKind, Suffix, file_name, parse_file_name, suffixed_file_name};
 use crate::segment::{ActiveSegment, Segment};
+use crate::span;
 use crate::sync::{Arc, MutexGuard, Ordering};
 use crate::types::Offset;
 
@@ -55,6 +56,7 @@ impl Log {
             }
             return Ok(writer.marks.end);
         }
+        let _span = span::cut(self.directory.path());
         self.load_tail(&mut writer)?;
         let cut = self.find_cut(offset.min(writer.marks.end))?;
         // Half way through it nothing may fail that can be seen before.
