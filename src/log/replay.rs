@@ -87,7 +87,7 @@ impl Replay {
         if end <= self.from {
             return Ok(());
         }
-        let start = |view: &View| segment.locate(view, self.from.max(segment.base_offset()));
+        let start = |view: &View| segment.locate(view, self.from.max(segment.base_offset()), true);
         let (view, mut position) = match segment.view().and_then(|view| Ok((start(&view)?, view))) {
             Ok((Some((position, _)), view)) => (view, position),
             Ok((None, _)) => return Ok(()),

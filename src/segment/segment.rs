@@ -181,9 +181,31 @@ impl Segment {
     }
 
     /// The first batch whose last offset is `offset` or above: its position and header. `None` if there is none.
-    pub(crate) fn locate(&self, bytes: &View, offset: Offset) -> Result<Option<(usize, BatchHeader)>> {
-        let start = skip_below(bytes, self.start_for(bytes, offset)?, offset);
-        self.walk_until(bytes, start, |header| header.last_offset() >= offset)
+    ///
+    /// Unless `gaps`, a batch goes on where the one before ended: its base offset lies outside of the checksum, and one
+    /// that became another is damage of the offsets that the batch had, and of no others.
+    pub(crate) fn locate(&self, bytes: &View, offset: Offset, gaps: bool) -> Result<Option<(usize, BatchHeader)>> {
+        let mut position = self.start_for(bytes, offset)?;
+        let mut next = Some(self.base).filter(|_| position == 0);
+        loop {
+            let (place, expected) = skip_below(bytes, position, next, offset, gaps);
+            let expected = expected.filter(|_| !gaps);
+            let Some((place, header)) = self.walk_until(bytes, place, |_| true)? else { return Ok(None) };
+            match expected.filter(|expected| *expected != header.base_offset) {
+                Some(expected) => {
+                    let behind = expected.checked_add(header.offset_count());
+                    if behind.is_none_or(|behind| offset < behind) {
+                        let (expected, found) = (expected.as_i64(), header.base_offset.as_i64());
+                        let reason = CorruptionReason::BaseOffset { expected, found };
+                        return Err(Error::corrupt(place as u64, reason).located(self.region.path(), 0));
+                    }
+                    next = behind;
+                }
+                None if header.last_offset() >= offset => return Ok(Some((place, header))),
+                None => next = Some(header.next_offset()),
+            }
+            position = place + header.size();
+        }
     }
 
     /// The offset behind the last batch of the file: the base where there is none.
@@ -270,7 +292,7 @@ impl Segment {
 
     fn find_run(&self, range: Range<Offset>, max_bytes: usize, gaps: bool) -> Result<Fetch> {
         let (view, end) = (self.view()?, range.end);
-        let Some((position, first)) = self.locate(&view, range.start)? else {
+        let Some((position, first)) = self.locate(&view, range.start, gaps)? else {
             let is_mapped = view.source().is_some() || view.is_empty();
             return Ok(if is_mapped { Fetch::Nothing(view.len() as u64) } else { Fetch::Unsettled });
         };

@@ -38,20 +38,31 @@ fn as_damage(error: Error) -> Error {
 }
 
 /// Goes from `position` over batches that end below `offset`, by the three header fields that this takes. Stops at the
-/// first that does not, and wherever anything looks odd: [`next_at`] says what it is.
-pub(crate) fn skip_below(bytes: &[u8], position: usize, offset: Offset) -> usize {
+/// first that does not, and wherever anything looks odd: [`next_at`] says what it is. Unless `gaps`, odd is also a batch
+/// that does not go on where the one before ended, the first one at `next`. Answers where it stopped, and what offset is
+/// to come there, if that is known.
+pub(crate) fn skip_below(
+    bytes: &[u8],
+    position: usize,
+    next: Option<Offset>,
+    offset: Offset,
+    gaps: bool,
+) -> (usize, Option<Offset>) {
     let mut place = position;
+    let mut next = next.map(Offset::as_i64);
     while let Some(head) = bytes.get(place..).and_then(<[u8]>::first_chunk::<HEADER_LEN>) {
         let (base, length, delta) = batch_header::skim(head);
         let last = base.checked_add(i64::from(delta)).filter(|last| delta >= 0 && *last >= 0);
         let size = usize::try_from(length).map_or(0, |length| length + LENGTH_OVERHEAD);
-        let is_odd = head[MAGIC.start] != MAGIC_V2.cast_unsigned() || size < HEADER_LEN || size > bytes.len() - place;
-        if is_odd || last.is_none_or(|last| last >= offset.as_i64()) {
-            break;
-        }
+        let is_odd = head[MAGIC.start] != MAGIC_V2.cast_unsigned()
+            || size < HEADER_LEN
+            || size > bytes.len() - place
+            || next.is_some_and(|next| next != base && !gaps);
+        let Some(last) = last.filter(|last| !is_odd && *last < offset.as_i64()) else { break };
+        next = Some(last + 1);
         place += size;
     }
-    place
+    (place, next.and_then(Offset::from_i64))
 }
 
 /// Checks the checksum of the batch with `header` at `position`.
