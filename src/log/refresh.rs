@@ -28,8 +28,11 @@ impl Log {
         let mut writer = self.writer.lock();
         let mut fresh_writer = fresh.writer.lock();
         writer.tail = fresh_writer.tail.take();
+        // What a writer's cut took back is taken back first: no new segment is read up to an old mark.
+        let lowered = writer.marks.lower_of(&fresh_writer.marks);
+        self.marks.store(&writer.marks, &lowered);
         self.publish(&writer, fresh.segments.load().as_ref().clone());
-        self.marks.store(&writer.marks, &fresh_writer.marks);
+        self.marks.store(&lowered, &fresh_writer.marks);
         writer.marks = fresh_writer.marks;
         drop(fresh_writer);
         drop(writer);

@@ -23,6 +23,16 @@ impl Marks {
         Self { last_stable: offset, high: offset, durable: offset, end: offset }
     }
 
+    /// Of each mark the lower one.
+    pub(crate) fn lower_of(&self, other: &Self) -> Self {
+        Self {
+            last_stable: self.last_stable.min(other.last_stable),
+            high: self.high.min(other.high),
+            durable: self.durable.min(other.durable),
+            end: self.end.min(other.end),
+        }
+    }
+
     /// How far a reader may see: the lower of both limits.
     pub(crate) fn limit(&self, up_to: ReadUpTo, isolation: Isolation) -> Offset {
         let limit = match up_to {
