@@ -10,6 +10,9 @@ use crate::partition::{self, List, Partition, WeakPartition};
 use crate::store::unsynced::Unsynced;
 use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, Ordering};
 
+/// When a sync is tried again for which there was no descriptor.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
+
 /// What is to be synced when. One partition at a time, each kind in its turn, so that none waits for ever.
 pub(super) struct Flusher {
     clock: Arc<dyn Clock>,
@@ -74,10 +77,17 @@ impl Flusher {
         while let Some((job, partition)) = self.next() {
             let _busy = Busy(self);
             match job {
-                Job::Sync => drop(partition.sync()),
+                Job::Sync => self.sync(&partition),
                 // Without room the next append tells; any other failure stays with the file.
                 Job::Zero => drop(partition.zero_ahead()),
             }
+        }
+    }
+
+    /// Syncs a partition. One for which there was no descriptor has lost nothing, and comes again: somebody may wait.
+    fn sync(&self, partition: &Partition) {
+        if partition.sync().is_err_and(|error| error.is_passing()) {
+            partition::Flusher::sync_after(self, partition, AGAIN_AFTER);
         }
     }
 
@@ -94,7 +104,7 @@ impl Flusher {
         loop {
             let due = self.queue.lock().pop_due(self.clock.monotonic());
             match due {
-                Some(partition) => drop(partition.sync()),
+                Some(partition) => self.sync(&partition),
                 None => break,
             }
         }

@@ -300,6 +300,28 @@ fn a_failed_background_sync_wakes_who_awaits_it() {
     assert!(store.close().is_err());
 }
 
+/// A background sync finds no descriptor, which is no reason to stop; but who awaits it must not wait for the next append.
+#[test]
+fn a_background_sync_without_a_descriptor_is_tried_again() {
+    let disk = SimDisk::new();
+    let clock = ManualClock::at(Timestamp::from_millis(1_000_000));
+    let store = Store::open_on(disk.root(), StoreConfig::default().clock(Arc::new(clock.clone()))).unwrap();
+    let partition = store.create_topic("a", TopicConfig::default()).unwrap().partition(0).unwrap();
+    append(&partition, "kept");
+    disk.fail(Fault::next(Call::Create, Failure::Descriptors).on("leader-epoch-checkpoint.tmp"));
+    let waiter = std::thread::spawn(move || block_on(partition.durable(Offset::new(1))));
+    for _ in 0..2_000 {
+        if waiter.is_finished() {
+            waiter.join().unwrap().unwrap();
+            return;
+        }
+        clock.advance(std::time::Duration::from_millis(100));
+        store.run_due();
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    panic!("still waiting");
+}
+
 /// An append that failed tripped the latch without a word to those who awaited a sync of what was there before.
 #[test]
 fn a_failed_append_leaves_nobody_waiting_for_ever() {

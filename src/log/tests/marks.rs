@@ -84,6 +84,22 @@ fn a_sync_that_finds_no_descriptor_can_be_tried_again() {
     }
 }
 
+/// The name of the first segment is new when a sync finds no descriptor, behind having taken it upon itself to make it
+/// durable. The next one must: what is durable without its name is gone.
+#[test]
+fn a_name_that_a_sync_without_a_descriptor_left_is_made_durable_by_the_next() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..1);
+    disk.fail(Fault::next(Call::Create, Failure::Descriptors).on("leader-epoch-checkpoint.tmp"));
+    assert_eq!(log.sync().unwrap_err().kind(), ErrorKind::TooManyFiles);
+    assert_eq!(log.sync().unwrap(), Offset::new(1));
+    let power_cut = CrashMode::PowerCut(PowerCut::leaving(Left::Nothing));
+    let cut = disk.crash_state(&mut Random::new(1), power_cut);
+    let log = open(&cut, LastClose::Unclean { same_power: false });
+    assert_eq!(log.end(ReadUpTo::Written), Offset::new(1));
+}
+
 /// A server that was out of descriptors lost its partitions until it was started again: the append that found none
 /// stopped all writes, though it had written nothing.
 #[test]
