@@ -58,9 +58,12 @@ impl Log {
     /// Writes the checkpoint of a log that was Kafka's, whose own files say from now on where it starts and ends.
     ///
     /// # Errors
-    /// As [`Log::sync`]; what writing the file can answer.
+    /// As [`Log::sync`]; what writing the file can answer. What is wrong with a log that takes no appends for damage.
     pub(crate) fn take_over(&self) -> Result<()> {
         let offset = self.sync()?;
+        if let Some(damage) = &self.lock_writer()?.damage {
+            return Err(damage.clone());
+        }
         let set = self.segments.load();
         let (base, position) = set.last().map_or((offset, 0), |last| (last.base_offset(), last.size()));
         let high_watermark = self.marks.high();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::clock::Clock;
-use crate::error::{Corruption, CorruptionReason, ErrorKind, Result};
+use crate::error::{Corruption, CorruptionReason, Error, ErrorKind, Result};
 use crate::io::{Directory, GroupSync, Region, View, generation};
 use crate::log::checkpoint::{Checkpoint, CheckpointFile, RecoveryPoint};
 use crate::log::close::Ends;
@@ -287,7 +287,9 @@ impl<'a> Opening<'a> {
     fn kafka_closed(&self) -> Result<Found> {
         let segments: Vec<_> = self.layout.segments.iter().map(|files| self.sealed(files)).collect();
         let first = segments.first().map_or(self.checkpoint.log_start, |segment| segment.base_offset());
-        let log_end = segments.last().map_or(Ok(first), |last| last.next_offset())?;
+        let (found_end, rest) = segments.last().map_or(Ok((first, None)), |last| last.last_batch())?;
+        // What was synced when Kafka closed the log was all of it.
+        let log_end = if rest.is_some() { found_end.max(self.checkpoint.recovery_point.offset) } else { found_end };
         let log_start = self.checkpoint.log_start.max(first).min(log_end);
         let mut replay = self.replay_from(log_end)?;
         replay.load_epochs(self.directory.as_ref(), log_start, log_end)?;
@@ -297,7 +299,22 @@ impl<'a> Opening<'a> {
         let mut found = Found::new(segments, log_start, log_end);
         found.durable = log_end;
         found.tail = Some(Tail::new(replay, None));
+        if let (Some(error), Some(last)) = (rest, self.layout.segments.last()) {
+            found.recovery.damage.push(self.as_corruption(&error, last));
+            // Where the log ended is not known then: another segment could give out offsets that Kafka has given out.
+            found.damage = Some(error).filter(|_| log_end == found_end);
+        }
         Ok(found)
+    }
+
+    /// What is wrong with a segment's file, for the list: batches of an old format are no damage, but cannot be read.
+    pub(super) fn as_corruption(&self, error: &Error, files: &SegmentFiles) -> Corruption {
+        let unreadable = || Corruption {
+            path: Some(self.log_path(files)),
+            position: 0,
+            reason: CorruptionReason::Header(error.to_string()),
+        };
+        error.corruption().cloned().unwrap_or_else(unreadable)
     }
 
     /// State from the newest snapshot at or below `end`.

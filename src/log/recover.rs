@@ -8,7 +8,7 @@ use crate::io::{Region, View};
 use crate::log::durability::Sealing;
 use crate::log::layout::SegmentFiles;
 use crate::log::lost_sync;
-use crate::log::open::{CutReason, OpenMode, Opening, Recovery};
+use crate::log::open::{CutReason, LastClose, OpenMode, Opening, Recovery};
 use crate::log::replay::{self, Replay};
 use crate::log::tail::{Tail, index_settings};
 use crate::record::BatchHeader;
@@ -16,7 +16,7 @@ use crate::segment::file_name::{FileKind, file_name};
 use crate::segment::indexes::Indexes;
 use crate::segment::memory_index::IndexWriter;
 use crate::segment::transaction_index::TransactionIndex;
-use crate::segment::walk::{Expected, Next, check_crc, next_at};
+use crate::segment::walk::{Expected, Next, check_crc, is_old_message, next_at};
 use crate::segment::{ActiveSegment, Segment, SegmentParts};
 use crate::span;
 use crate::sync::Arc;
@@ -287,19 +287,25 @@ impl<'a, 'o> Recovering<'a, 'o> {
 
     fn note_damage(&mut self, index: usize, error: Error) -> Error {
         let error = error.located(&self.opening.log_path(&self.files[index]), 0);
-        self.found.recovery.damage.extend(error.corruption().cloned());
+        self.found.recovery.damage.push(self.opening.as_corruption(&error, &self.files[index]));
         error
     }
 
     /// What does not follow above the recovery point: damage, if no power was lost and the batch leads on to one that
     /// continues it; or else what a crash left, to be cut.
     fn judge(&mut self, index: usize, place: usize, view: &View, error: Error) {
-        if self.same_power && self.leads_on(index, place, view) {
+        if (self.same_power && self.leads_on(index, place, view)) || self.is_kafkas(place, view) {
             self.found.damage = Some(self.note_damage(index, error));
             return;
         }
         self.found.recovery.reason = Some(CutReason(error.to_string()));
         self.count_cut(view, place);
+    }
+
+    /// Whether Kafka knows of what stands at `place` of a log of its own: it was synced, or is a message of its old format.
+    fn is_kafkas(&self, place: usize, view: &View) -> bool {
+        let is_synced = self.expected.offset < self.opening.checkpoint.recovery_point.offset;
+        matches!(self.opening.options.last_close, LastClose::Kafka { .. }) && (is_synced || is_old_message(view, place))
     }
 
     /// Whether the bad batch at `place` has a length that leads to a batch which continues its offsets.

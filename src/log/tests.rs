@@ -186,6 +186,7 @@ mod derived;
 mod failures;
 mod full_disk;
 mod gaps;
+mod kafkas;
 mod marks;
 mod recovery;
 mod remapped;

@@ -210,14 +210,26 @@ impl Segment {
 
     /// The offset behind the last batch of the file: the base where there is none.
     pub(crate) fn next_offset(&self) -> Result<Offset> {
+        self.last_batch().map(|(next, _)| next)
+    }
+
+    /// The offset behind the last batch of the file that can be found; and, where that is not all the file holds, what
+    /// is wrong with the rest.
+    pub(crate) fn last_batch(&self) -> Result<(Offset, Option<Error>)> {
         let view = self.view()?;
         let (mut next, mut position) = (self.base, self.start_for(&view, Offset::MAX)?);
-        while let Next::Batch(header) = next_at(&view, position) {
-            next = header.next_offset();
-            position += header.size();
-        }
+        let rest = loop {
+            match next_at(&view, position) {
+                Next::Batch(header) => {
+                    next = header.next_offset();
+                    position += header.size();
+                }
+                Next::End => break self.check_end(&view, position),
+                Next::Broken(error) => break Err(error.located(self.region.path(), 0)),
+            }
+        };
         self.check_pages()?;
-        Ok(next)
+        Ok((next, rest.err()))
     }
 
     /// How many bytes of the file hold batches that end below `end`.

@@ -65,6 +65,17 @@ pub(crate) fn skip_below(
     (place, next.and_then(Offset::from_i64))
 }
 
+/// Whether a whole message of magic 0 or 1 stands at `position`, from before there were batches.
+pub(crate) fn is_old_message(bytes: &[u8], position: usize) -> bool {
+    let head = bytes.get(position..).and_then(<[u8]>::first_chunk::<{ MAGIC.end }>);
+    let Some(&[_, _, _, _, _, _, _, _, a, b, c, d, crc_a, crc_b, crc_c, crc_d, magic]) = head else { return false };
+    let size = usize::try_from(i32::from_be_bytes([a, b, c, d])).unwrap_or(0);
+    let from = position + MAGIC.start;
+    let to = position.saturating_add(LENGTH_OVERHEAD).saturating_add(size);
+    let expected = u32::from_be_bytes([crc_a, crc_b, crc_c, crc_d]);
+    magic <= 1 && bytes.get(from..to).is_some_and(|message| checksum::crc32(message) == expected)
+}
+
 /// Checks the checksum of the batch with `header` at `position`.
 pub(crate) fn check_crc(bytes: &[u8], position: usize, header: &BatchHeader) -> Result<()> {
     let expected = checksum::crc32c(&bytes[position + CRC_START..position + header.size()]);
