@@ -271,6 +271,7 @@ impl<'a> Opening<'a> {
             && self.layout.renames.is_empty()
             && ends.log_start <= ends.log_end
             && ends.last_stable <= ends.log_end
+            && (ends.last_base < ends.log_end || ends.last_len == 0)
             && ends.last_base <= ends.log_end
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A partition that was closed cleanly has none of it until the first append: no descriptor, no map, no memory.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{CorruptionReason, Error, ErrorKind, Result};
 use crate::log::epoch_cache::LeaderEpochCache;
 use crate::log::producer_state::ProducerState;
 use crate::log::replay::{PRODUCER_EXPIRATION_MS, Replay};
@@ -136,6 +136,11 @@ impl Log {
                 let active = self.resume(last)?;
                 let next = set.with_last_replaced(Arc::clone(active.segment()));
                 (active, next)
+            }
+            Some(last) if last.base_offset() >= writer.marks.end => {
+                let message = format!("segment {} does not end behind offset {}", last.base_offset(), writer.marks.end);
+                let path = self.directory.path().join(last.file_name(FileKind::Log));
+                return Err(Error::corrupt(0, CorruptionReason::Layout(message)).located(&path, 0));
             }
             _ => {
                 let active = self.create_segment(writer.marks.end, 0)?;

@@ -230,3 +230,19 @@ fn what_a_failed_sync_lost_is_written_again_before_it_counts_as_durable() {
     let log = open(&cut, LastClose::Unclean { same_power: false });
     assert_eq!(values(&log, ReadUpTo::Written), numbered(0..20));
 }
+
+/// A checksum keeps nobody from writing a mark. One that says the log ends where a segment with batches begins had the
+/// first append unlink that segment's file.
+#[test]
+fn a_forged_clean_mark_removes_no_segment() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..20);
+    let ends = log.close().unwrap().unwrap();
+    assert!(ends.last_len > 0 && ends.last_base < ends.log_end);
+    let forged = super::super::Ends { log_end: ends.last_base, last_stable: ends.last_base, ..ends };
+    let log = open(&disk, LastClose::Clean(forged));
+    assert_eq!(values(&log, ReadUpTo::Written), numbered(0..20));
+    fill(&log, 20..22);
+    assert_eq!(values(&log, ReadUpTo::Written), numbered(0..22));
+}
