@@ -84,13 +84,16 @@ fn acknowledgements_and_policies_sync() {
     partition.close().unwrap();
 }
 
-/// Waiting above the log end is a mistake, and a wait for readers ends in time.
+/// Waiting above the log end is a mistake, and a wait for readers ends in time. Waiting for what is committed did not end
+/// there.
 #[test]
 fn waits_end() {
     let dir = TestDir::new("waits");
     let partition = open(&dir, &[]);
     fill(&partition, 3);
     assert_eq!(partition.wait_durable(Offset::new(4)).unwrap_err().kind(), ErrorKind::OffsetOutOfRange);
+    let beyond = partition.wait_committed(Offset::new(4)).unwrap_err();
+    assert_eq!(beyond.kind(), ErrorKind::OffsetOutOfRange, "{beyond}");
     let short = Duration::from_millis(20);
     partition.wait_readable(Offset::new(2), ReadUpTo::Written, short).unwrap();
     let late = partition.wait_readable(Offset::new(3), ReadUpTo::Written, short).unwrap_err();

@@ -42,7 +42,7 @@ impl GroupSync {
     ///
     /// # Errors
     /// What the first failed `sync` failed with, for those who waited for it; [`ErrorKind::PreviousFailure`] for all who
-    /// come later. An error that passes is the leader's alone: those who wait try themselves.
+    /// come later. [`ErrorKind::OffsetOutOfRange`] if `target` was cut off meanwhile. An error that passes is the leader's alone: those who wait try themselves.
     pub(crate) fn wait(&self, target: u64, sync: impl Fn() -> Result<u64>) -> Result<u64> {
         let mut state = self.state.lock();
         let (mut waited, mut led) = (false, None);
@@ -136,7 +136,7 @@ fn previous(first: &Error) -> Error {
 #[cold]
 fn beyond(target: u64, synced: u64) -> Error {
     let message = format!("{target} is not written yet: all that is, up to {synced}, is durable");
-    Error::new(ErrorKind::InvalidArgument, message)
+    Error::new(ErrorKind::OffsetOutOfRange, message)
 }
 
 impl fmt::Debug for GroupSync {
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn what_is_not_written_is_refused_and_a_close_wakes_those_who_wait() {
         let group = Arc::new(GroupSync::new(0));
-        assert_eq!(group.wait(9, || Ok(3)).unwrap_err().kind(), ErrorKind::InvalidArgument);
+        assert_eq!(group.wait(9, || Ok(3)).unwrap_err().kind(), ErrorKind::OffsetOutOfRange);
         assert_eq!(group.synced(), 3);
         let answer = group.wait(9, || {
             group.fail(Error::new(ErrorKind::Closed, "closed"));

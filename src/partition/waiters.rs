@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::HighWatermark;
 use crate::partition::Partition;
+use crate::partition::block_on::block_on;
 use crate::types::{Offset, ReadUpTo};
 
 impl Partition {
@@ -29,13 +30,17 @@ impl Partition {
         if self.own_log().is_ok() && self.log().config().high_watermark == HighWatermark::Durable {
             return self.wait_durable(offset);
         }
-        self.log().wait_mark(offset, ReadUpTo::HighWatermark, None)
+        if self.log().end(ReadUpTo::HighWatermark) >= offset {
+            return Ok(());
+        }
+        block_on(self.log().mark_reached(offset, ReadUpTo::HighWatermark))
     }
 
     /// Blocks until a reader `up_to` a mark sees something at `offset`, or `timeout` has passed. For readers that tail.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`], [`ErrorKind::Closed`].
+    /// [`ErrorKind::Timeout`], [`ErrorKind::Closed`]; [`ErrorKind::PreviousFailure`] once a write or sync has failed:
+    /// nothing more will be there until the partition is reopened.
     pub fn wait_readable(&self, offset: Offset, up_to: ReadUpTo, timeout: Duration) -> Result<()> {
         let behind = offset.checked_add(1).unwrap_or(Offset::MAX);
         self.log().wait_mark(behind, up_to, Some(timeout))
