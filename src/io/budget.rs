@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
 
+use super::fork;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Arc, Mutex, OnceLock, Weak};
 
@@ -168,7 +169,7 @@ impl Pool {
         if let Some(holder) = holder {
             state.holders.insert(id, holder);
         }
-        Slot { pool: Arc::clone(self), id }
+        Slot { pool: Arc::clone(self), id, made: fork::generation() }
     }
 
     fn exhausted(&self) -> Error {
@@ -193,10 +194,16 @@ impl State {
 pub(crate) struct Slot {
     pool: Arc<Pool>,
     id: u64,
+    /// Which process it belongs to, told by forks.
+    made: u64,
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        if fork::generation() != self.made {
+            // A child's copy: nobody in it releases the lock if another thread held it.
+            return;
+        }
         let mut state = self.pool.state.lock();
         state.used -= 1;
         let holder = state.holders.remove(&self.id);
@@ -216,6 +223,7 @@ fn descriptor_limit() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::child;
 
     /// Gives its slot back if it was never used, or it is urgent.
     #[derive(Default)]
@@ -265,6 +273,24 @@ mod tests {
         drop(slots);
         assert!(budget.acquire_briefly().is_ok());
         assert_eq!(budget.stats().descriptors, 0);
+    }
+
+    /// A handle that was dropped in a forked child waited for a lock that another thread of the parent had held.
+    #[test]
+    fn a_slot_that_a_forked_child_drops_asks_for_no_lock() {
+        if child::succeeds("io::budget::tests::a_slot_that_a_forked_child_drops_asks_for_no_lock") {
+            return;
+        }
+        let budget = Budget::new(2, 1);
+        let mut slot = Some(budget.acquire_briefly().unwrap());
+        let guard = budget.descriptors.state.lock();
+        let status = child::forked(|| {
+            slot = None;
+            slot.is_none()
+        });
+        assert_eq!(status, 0);
+        drop(guard);
+        assert_eq!(budget.stats().descriptors, 1);
     }
 
     #[test]

@@ -28,3 +28,23 @@ pub(crate) fn succeeds(name: &str) -> bool {
     assert!(text.contains("1 passed"), "no test of the name {name}: {text}");
     true
 }
+
+/// Forks, runs `in_child` in the child, and answers the child's exit status. A child that hangs is ended by a signal.
+#[expect(unsafe_code, reason = "forks")]
+pub(crate) fn forked(in_child: impl FnOnce() -> bool) -> i32 {
+    super::fork::watch();
+    // SAFETY: this process runs one test, so no other thread of it holds a lock that the child needs.
+    match unsafe { libc::fork() } {
+        // SAFETY: ends the child at once, without running anything of the parent's.
+        0 => unsafe {
+            libc::alarm(20);
+            libc::_exit(if in_child() { 0 } else { 1 })
+        },
+        child => {
+            let mut status = 0;
+            // SAFETY: `status` is a place for the answer, `child` is ours.
+            assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+            status
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 mod budget;
 #[cfg(test)]
-mod child;
+pub(crate) mod child;
 mod directory;
 mod durability;
 mod fork;

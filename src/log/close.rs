@@ -1,7 +1,6 @@
 //! A clean close: everything synced, trimmed and indexed, so that the next opening has nothing to look for.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::generation;
 use crate::log::checkpoint::{CutSegment, RecoveryPoint};
 use crate::log::durability::{Derived, unless_full};
 use crate::log::{Log, Writer, durability};
@@ -35,8 +34,7 @@ impl Log {
     /// # Errors
     /// What a sync can answer; the log is closed all the same, and the next opening recovers it.
     pub(crate) fn close(&self) -> Result<Option<Ends>> {
-        if self.generation != generation() {
-            // A forked child's copy: whoever held a lock when it was made will never release it here.
+        if self.is_forked() {
             return Ok(None);
         }
         if self.read_only || self.closed.load(Ordering::Acquire) {
@@ -79,6 +77,9 @@ impl Log {
     /// Ends the handle without a word to the disk: what a crash does, but for the memory. When this returns no sync is
     /// under way: none touches a file that has another owner by now.
     pub(crate) fn shut(&self) {
+        if self.is_forked() {
+            return;
+        }
         let _turn = self.rounds.lock();
         self.let_go(self.writer.lock());
     }

@@ -314,6 +314,7 @@ impl Log {
             if self.end(up_to) >= offset {
                 return Ok(());
             }
+            self.check_open()?;
             let listening = self.moved.listen();
             if self.end(up_to) >= offset {
                 return Ok(());
@@ -334,6 +335,7 @@ impl Log {
     pub(crate) async fn mark_reached(&self, offset: Offset, up_to: ReadUpTo) -> Result<()> {
         let mut waited = false;
         loop {
+            self.check_open()?;
             let listening = self.moved.listen();
             if self.end(up_to) >= offset {
                 return Ok(());

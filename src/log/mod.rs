@@ -169,6 +169,9 @@ impl Log {
     /// Log start and all marks, consistent with each other. Takes the writer lock for a moment.
     #[must_use]
     pub fn offsets(&self) -> (Offset, Marks) {
+        if self.is_forked() {
+            return (self.log_start(), self.marks.load());
+        }
         let writer = self.writer.lock();
         (self.log_start(), writer.marks)
     }
@@ -187,6 +190,9 @@ impl Log {
 
     /// Puts another configuration in force, from the next append or roll on.
     pub fn set_config(&self, config: LogConfig) {
+        if self.is_forked() {
+            return;
+        }
         if config.cleanup_policy.compact {
             self.checkpoint.note_gaps();
         }
@@ -253,10 +259,16 @@ impl Log {
     /// [`ErrorKind::Closed`], in a forked child too; [`ErrorKind::UnknownTopic`] if the topic was deleted.
     #[inline]
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) || self.generation != generation() {
+        if self.closed.load(Ordering::Acquire) || self.is_forked() {
             return Err(self.not_open());
         }
         Ok(())
+    }
+
+    /// Whether this is a forked child's copy: nobody in it releases a lock that was held when it was made.
+    #[inline]
+    pub(crate) fn is_forked(&self) -> bool {
+        self.generation != generation()
     }
 
     #[cold]
@@ -294,6 +306,7 @@ impl Log {
 
     /// The writer lock, for who only looks at what it protects, or moves a mark.
     fn lock_state(&self) -> Result<MutexGuard<'_, Writer>> {
+        self.check_open()?;
         let writer = self.writer.lock();
         self.check_open()?;
         Ok(writer)

@@ -184,6 +184,7 @@ fn read_committed_ends_at_the_last_stable_offset() {
 mod damage;
 mod derived;
 mod failures;
+mod forked;
 mod full_disk;
 mod gaps;
 mod kafkas;

@@ -222,12 +222,18 @@ impl Partition {
             return block_on::block_on(replica.close());
         }
         let closed = self.finish().map(|_| ());
-        self.0.lock.lock().take();
+        if !self.log().is_forked() {
+            self.0.lock.lock().take();
+        }
         closed
     }
 
     pub(crate) fn finish(&self) -> Result<Option<Ends>> {
-        let ends = self.own_log()?.close();
+        let log = self.own_log()?;
+        if log.is_forked() {
+            return Ok(None);
+        }
+        let ends = log.close();
         self.settle_all();
         ends
     }

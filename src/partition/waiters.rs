@@ -56,6 +56,7 @@ impl Partition {
         if self.log().end(ReadUpTo::Durable) >= offset {
             return Ok(());
         }
+        self.log().check_open()?;
         match &self.0.flusher {
             Some(flusher) => flusher.sync_soon(self),
             None if self.0.host_syncs => {}

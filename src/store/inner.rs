@@ -252,13 +252,18 @@ impl Inner {
     }
 
     pub(super) fn recovery(&self) -> Vec<(TopicPartition, Recovery)> {
+        if self.is_forked() {
+            return Vec::new();
+        }
         let listed = |partition: &Partition| (partition.id().clone(), partition.recovery().clone());
         let all = self.partitions().iter().map(listed).collect::<Vec<_>>();
         all.into_iter().filter(|(_, recovery)| *recovery != Recovery::default()).collect()
     }
 
     pub(super) fn run_due(&self) {
-        self.flusher.run_due();
+        if !self.is_forked() {
+            self.flusher.run_due();
+        }
     }
 
     /// Bytes of all topics that are written and not synced.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::io::generation;
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering};
 
 /// Counts what is unsynced, and makes appends wait at the limit.
@@ -16,6 +17,8 @@ pub(super) struct Unsynced {
     stopped: AtomicBool,
     lock: Mutex<()>,
     sunk: Condvar,
+    /// Which process it belongs to, told by forks.
+    made: u64,
 }
 
 impl Unsynced {
@@ -27,17 +30,22 @@ impl Unsynced {
             stopped: AtomicBool::new(false),
             lock: Mutex::new(()),
             sunk: Condvar::new(),
+            made: generation(),
         }
     }
 
     /// Waits until the limit is not reached.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`] if that takes too long: nothing was appended.
+    /// [`ErrorKind::Timeout`] if that takes too long: nothing was appended. [`ErrorKind::Closed`] in a forked child.
     pub(super) fn admit(&self) -> Result<()> {
         let full = || self.bytes() >= self.limit && !self.stopped.load(Ordering::SeqCst);
         if !full() {
             return Ok(());
+        }
+        if generation() != self.made {
+            let message = "a forked child's copy of a store takes no appends".to_owned();
+            return Err(Error::new(ErrorKind::Closed, message));
         }
         let mut guard = self.lock.lock();
         let timed_out = self.sunk.wait_while_for(&mut guard, |()| full(), self.wait).timed_out();

@@ -39,22 +39,6 @@ except OSError: sys.exit(7)";
     }
 }
 
-/// Forks, runs `in_child` in the child, and answers the child's exit status.
-#[expect(unsafe_code, reason = "forks")]
-fn forked(in_child: impl FnOnce() -> bool) -> i32 {
-    // SAFETY: this process runs one test, so no other thread of it holds a lock that the child needs.
-    match unsafe { libc::fork() } {
-        // SAFETY: ends the child at once, without running anything of the parent's.
-        0 => unsafe { libc::_exit(if in_child() { 0 } else { 1 }) },
-        child => {
-            let mut status = 0;
-            // SAFETY: `status` is a place for the answer, `child` is ours.
-            assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-            status
-        }
-    }
-}
-
 #[test]
 fn a_forked_child_neither_keeps_nor_frees_the_lock_and_its_handles_are_closed() {
     if child::succeeds("io::lock::tests::a_forked_child_neither_keeps_nor_frees_the_lock_and_its_handles_are_closed") {
@@ -66,7 +50,7 @@ fn a_forked_child_neither_keeps_nor_frees_the_lock_and_its_handles_are_closed() 
     region.append(b"a", b"b", Way::Map).unwrap();
     let view = region.view().unwrap();
     let mut lock = directory.lock().ok();
-    let status = forked(|| {
+    let status = child::forked(|| {
         let closed = |kind: ErrorKind| kind == ErrorKind::Closed;
         let checks = [
             region.append(b"c", b"d", Way::Map).is_err_and(|e| closed(e.kind())),
@@ -96,7 +80,7 @@ fn the_lock_outlives_a_childs_copy_and_ends_with_the_parents() {
     let lock = directory.lock().unwrap();
     let (reader, writer) = std::io::pipe().unwrap();
     // The child lives until the parent closes the pipe; it does not drop its copy of the lock.
-    let status = forked(|| {
+    let status = child::forked(|| {
         let other = OsDirectory::open(temporary.path(), OpenMode::Write, Budget::of_process()).unwrap();
         refused(&other)
     });
