@@ -7,14 +7,15 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use rustix::fs::{AtFlags, OFlags, fstat, fsync, statat};
 
-use super::budget::Slot;
+use super::budget::{Budget, Slot};
 use super::directory::{DirectoryLock, PowerIdentity, sealed};
 use super::fork;
 use super::power::{self, Kept};
-use super::root::{Place, retry};
+use super::root::{OpenMode, Place, Root, retry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::Arc;
 
@@ -40,13 +41,7 @@ impl OsLock {
         let path = place.path.join(NAME);
         let slot = place.root.budget().acquire_briefly()?;
         let file = place.open_file(NAME, OFlags::RDWR | OFlags::CREATE)?;
-        set_lock(file.as_raw_fd(), libc::F_WRLCK).map_err(|e| match e.raw_os_error() {
-            Some(libc::EAGAIN | libc::EACCES) => {
-                let message = format!("{} is locked by another handle or process", path.display());
-                Error::new(ErrorKind::AlreadyOpen, message)
-            }
-            _ => Error::io("lock", &path, e),
-        })?;
+        set_lock(file.as_raw_fd(), libc::F_WRLCK).map_err(|e| refused(&path, e))?;
         fork::close_in_children(file.as_raw_fd());
         let generation = fork::generation();
         let mut lock = Self {
@@ -70,6 +65,27 @@ impl OsLock {
         Ok(lock)
     }
 
+    /// Shares the lock of the directory around `path` with others of its kind, against a store that has it for itself.
+    /// `None` where no store has ever been, or may not be asked.
+    pub(super) fn around(path: &Path, budget: Arc<Budget>) -> Result<Option<Self>> {
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let outer = real.parent().filter(|outer| !outer.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let opened = Root::open(outer, OpenMode::ReadOnly, Arc::clone(&budget)).map(Place::new).and_then(|place| {
+            let slot = budget.acquire_briefly()?;
+            let file = place.open_file(NAME, OFlags::RDONLY)?;
+            Ok((place, file, slot))
+        });
+        let (place, file, slot) = match opened {
+            Ok(opened) => opened,
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        set_lock(file.as_raw_fd(), libc::F_RDLCK).map_err(|e| refused(&place.path.join(NAME), e))?;
+        fork::close_in_children(file.as_raw_fd());
+        let (file, generation) = (Arc::new(file), fork::generation());
+        Ok(Some(Self { place, file, generation, current: None, same_power: false, _slot: slot }))
+    }
+
     /// Somebody may have replaced the file between its opening and its locking: then another has a lock of that name.
     fn check_still_named(&self) -> Result<()> {
         let directory = self.place.open_self(OFlags::PATH)?;
@@ -90,6 +106,16 @@ impl OsLock {
 
     fn failed(&self, operation: &'static str, e: io::Error) -> Error {
         Error::io(operation, &self.place.path.join(NAME), e)
+    }
+}
+
+fn refused(path: &Path, e: io::Error) -> Error {
+    match e.raw_os_error() {
+        Some(libc::EAGAIN | libc::EACCES) => {
+            let message = format!("{} is locked by another handle or process", path.display());
+            Error::new(ErrorKind::AlreadyOpen, message)
+        }
+        _ => Error::io("lock", path, e),
     }
 }
 

@@ -45,6 +45,14 @@ impl OsDirectory {
         Self::open(path, OpenMode::Write, budget)
     }
 
+    /// Keeps a store from opening the directory around `path` for writing, for as long as the answer lives.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyOpen`] if one has it open.
+    pub(crate) fn keep_stores_out(path: &Path, budget: Arc<Budget>) -> Result<Option<Box<dyn DirectoryLock>>> {
+        Ok(OsLock::around(path, budget)?.map(|lock| Box::new(lock) as _))
+    }
+
     fn failed(&self, operation: &'static str, name: &str, e: impl Into<io::Error>) -> Error {
         Error::io(operation, &self.place.path.join(name), e.into())
     }

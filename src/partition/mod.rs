@@ -41,8 +41,8 @@ struct Inner {
     /// Whether a partition on its own was promised syncs by its host.
     host_syncs: bool,
     unsynced: flush::Unsynced,
-    /// The lock on the directory of a partition that stands alone.
-    lock: Mutex<Option<Box<dyn DirectoryLock>>>,
+    /// The locks of a partition that stands alone: on its directory, and on the one around it if that is a store's.
+    locks: Mutex<Vec<Box<dyn DirectoryLock>>>,
 }
 
 #[expect(
@@ -71,7 +71,7 @@ impl Partition {
             flusher,
             host_syncs: false,
             unsynced: flush::Unsynced::default(),
-            lock: Mutex::new(None),
+            locks: Mutex::default(),
         })))
     }
 
@@ -87,7 +87,7 @@ impl Partition {
             flusher: None,
             host_syncs: true,
             unsynced: flush::Unsynced::default(),
-            lock: Mutex::new(None),
+            locks: Mutex::default(),
         }))
     }
 
@@ -223,7 +223,7 @@ impl Partition {
         }
         let closed = self.finish().map(|_| ());
         if !self.log().is_forked() {
-            self.0.lock.lock().take();
+            self.0.locks.lock().clear();
         }
         closed
     }

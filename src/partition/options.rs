@@ -68,7 +68,7 @@ impl PartitionOptions {
 
 impl Partition {
     /// Opens the partition in the directory at `path`, which is named `<topic>-<partition>` and created if it is not
-    /// there. Takes the writer's lock on it first.
+    /// there. Takes the writer's lock on it first; one that lies in a store's directory is not opened beside the store.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for another name, [`ErrorKind::AlreadyOpen`], [`ErrorKind::Corruption`] for files
@@ -82,6 +82,10 @@ impl Partition {
             return Err(Error::new(ErrorKind::InvalidArgument, message));
         };
         let budget = Budget::of_process();
+        let around = match options.read_only {
+            true => None,
+            false => OsDirectory::keep_stores_out(path, Arc::clone(&budget))?,
+        };
         let directory = match options.read_only {
             true => OsDirectory::open(path, IoMode::ReadOnly, budget)?,
             false => OsDirectory::create(path, budget)?,
@@ -106,7 +110,7 @@ impl Partition {
             flusher: None,
             host_syncs: options.host_syncs,
             unsynced: flush::Unsynced::default(),
-            lock: Mutex::new(lock),
+            locks: Mutex::new(lock.into_iter().chain(around).collect()),
         })))
     }
 }
