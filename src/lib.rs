@@ -1,4 +1,49 @@
 //! riverbed: an embeddable, durable event log in Apache Kafka's own on-disk format.
+//!
+//! A [`Store`] is a directory with many [`Topic`]s, each of one or more [`Partition`]s. A partition is a log: records are
+//! appended to its end in batches, get an [`Offset`], and are read from any offset on.
+//!
+//! ```
+//! # let dir = tempfile::tempdir()?;
+//! use riverbed::{DecompressionLimits, FetchLimit, Offset, ReadUpTo, Record, Store, Timestamp, TopicConfig};
+//!
+//! let store = Store::open(dir.path().join("data"))?; // the one writer of this directory
+//! let orders = store.create_topic("orders", TopicConfig::default().partitions(2))?;
+//! let partition = orders.partition(0)?;
+//!
+//! // Append: when this returns, the record survives the process.
+//! let appended = partition.append_record(&Record::new().key("customer-7").value("two apples"))?;
+//! // Wait: from here on it survives a power cut.
+//! partition.wait_durable(appended.offsets.end().next())?;
+//!
+//! // Read: whole batches, slices of the mapped file.
+//! let limit = FetchLimit::bytes(1 << 20).up_to(ReadUpTo::Durable);
+//! let fetched = partition.fetch(Offset::ZERO, limit)?;
+//! for batch in fetched.batches() {
+//!     for record in batch.payload(&DecompressionLimits::default())?.records() {
+//!         assert_eq!(record?.value(), Some(&b"two apples"[..]));
+//!     }
+//! }
+//!
+//! // Search by time, and see what opening the directory had to cut or found damaged.
+//! assert!(partition.offset_for_time(Timestamp::from_millis(0), ReadUpTo::Written)?.is_some());
+//! assert!(store.recovery().is_empty());
+//! store.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | To | see |
+//! |---|---|
+//! | append batches of one's own making, idempotently or in transactions | [`BatchBuilder`], [`Partition::append`] |
+//! | wait, blocking or in a future | [`Partition::wait_durable`], [`Partition::durable`], [`Acks`] |
+//! | choose how far a reader sees | [`ReadUpTo`], [`Isolation`], [`FetchLimit`] |
+//! | follow a log while it grows, here or from another process | [`Partition::wait_readable`], [`Store::open_read_only`] |
+//! | build a broker | [`Partition::open`], [`Fetched::file_range`], [`Segment`], [`Replica`] |
+//! | test log semantics and crashes | feature `sim` |
+//!
+//! Features: `gzip`, `snappy`, `lz4`, `zstd` (codecs) and `cli` (the `riverbed` program) are on by default; a library
+//! that embeds riverbed wants `default-features = false` and the codecs it needs. `sim` adds the simulated disk,
+//! `tracing` a span for each long step.
 
 #![cfg_attr(
     test,

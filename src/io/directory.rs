@@ -16,8 +16,9 @@ pub(crate) mod sealed {
 
 /// A directory, and the files in it. All durability promises of the crate are made here and in [`Region`].
 ///
-/// Names are single path components; anything else is [`crate::ErrorKind::InvalidArgument`]. A symbolic link is never
-/// followed, and a file that is neither regular nor a directory never opened.
+/// Names are single path components; anything else is
+/// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument). A symbolic link is never followed, and a file
+/// that is neither regular nor a directory never opened.
 pub trait Directory: sealed::Sealed + fmt::Debug + Send + Sync + 'static {
     /// Where it is, for messages.
     fn path(&self) -> &Path;
@@ -25,25 +26,27 @@ pub trait Directory: sealed::Sealed + fmt::Debug + Send + Sync + 'static {
     /// Everything in it, in no order.
     ///
     /// # Errors
-    /// What the operating system answers: [`crate::ErrorKind::NotFound`] if the directory is not there.
+    /// What the operating system answers: [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the directory is not
+    /// there.
     fn list(&self) -> Result<Vec<Entry>>;
 
     /// Creates the file `name`, which must not exist, for appending. Its address range is `capacity` bytes; it has no
     /// room yet. Durable only after [`Region::sync`] and [`Directory::sync`].
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Io`] if it exists, [`crate::ErrorKind::StorageFull`] if there is no room for a name.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if it exists, [`ErrorKind::StorageFull`](crate::ErrorKind::StorageFull)
+    /// if there is no room for a name.
     fn create(&self, name: &str, capacity: u64) -> Result<Arc<dyn Region>>;
 
     /// Opens `name` to append behind its first `published` bytes, which the caller has checked. What the file holds
     /// above them is cut off at once, and that cut is durable when this returns.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Corruption`] if the file is shorter.
+    /// [`ErrorKind::Corruption`](crate::ErrorKind::Corruption) if the file is shorter.
     fn open_append(&self, name: &str, published: u64, capacity: u64) -> Result<Arc<dyn Region>>;
 
     /// A handle on the finished file `name`, all of whose `len` bytes count as published. Opens and maps nothing until
-    /// it is read; a file that turns out shorter is [`crate::ErrorKind::Corruption`] then.
+    /// it is read; a file that turns out shorter is [`ErrorKind::Corruption`](crate::ErrorKind::Corruption) then.
     fn open_sealed(&self, name: &str, len: u64) -> Arc<dyn Region>;
 
     /// A handle on a file that another process may still be writing: [`Region::len`] is its size at the time, and what
@@ -51,19 +54,19 @@ pub trait Directory: sealed::Sealed + fmt::Debug + Send + Sync + 'static {
     /// copies, read anew each time: ask for a [`Region::window`] rather than for all of it.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::NotFound`] if there is no such file.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such file.
     fn open_tail(&self, name: &str) -> Result<Arc<dyn Region>>;
 
-    /// The whole of a small file. One larger than `max` is [`crate::ErrorKind::Corruption`].
+    /// The whole of a small file. One larger than `max` is [`ErrorKind::Corruption`](crate::ErrorKind::Corruption).
     ///
     /// # Errors
-    /// [`crate::ErrorKind::NotFound`] if there is no such file.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such file.
     fn read(&self, name: &str, max: u64) -> Result<Vec<u8>>;
 
     /// Replaces the contents of `name`, durably: readers see the old or the new, and so does a crash.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::StorageFull`] if there is no room, and then the old contents stay.
+    /// [`ErrorKind::StorageFull`](crate::ErrorKind::StorageFull) if there is no room, and then the old contents stay.
     fn replace(&self, name: &str, contents: &[u8]) -> Result<()>;
 
     /// Puts `contents` under `name`, synced, by way of a temporary file, but leaves it to the caller to sync the
@@ -76,7 +79,7 @@ pub trait Directory: sealed::Sealed + fmt::Debug + Send + Sync + 'static {
     /// Renames a file or directory, replacing a file. Durable after [`Directory::sync`].
     ///
     /// # Errors
-    /// [`crate::ErrorKind::NotFound`] if there is no `from`.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no `from`.
     fn rename(&self, from: &str, to: &str) -> Result<()>;
 
     /// Removes a file's name. Views of it stay readable. A name that does not exist is no error.
@@ -88,13 +91,13 @@ pub trait Directory: sealed::Sealed + fmt::Debug + Send + Sync + 'static {
     /// Makes creations, renames and removals of names in this directory durable.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Io`]. What is durable is unknown then, and trying again does not tell.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io). What is durable is unknown then, and trying again does not tell.
     fn sync(&self) -> Result<()>;
 
     /// The directory `name` in it, which need not exist.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidArgument`] if it is not a name.
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if it is not a name.
     fn subdirectory(&self, name: &str) -> Result<Arc<dyn Directory>>;
 
     /// Creates the directory `name`. Durable after [`Directory::sync`]. One that exists is no error.
@@ -112,7 +115,8 @@ pub trait Directory: sealed::Sealed + fmt::Debug + Send + Sync + 'static {
     /// Takes the writer's lock on `.lock`, which lasts as long as the guard.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::AlreadyOpen`] if another handle or process, a Java broker too, has it.
+    /// [`ErrorKind::AlreadyOpen`](crate::ErrorKind::AlreadyOpen) if another handle or process, a Java broker too, has
+    /// it.
     fn lock(&self) -> Result<Box<dyn DirectoryLock>>;
 }
 
@@ -124,7 +128,7 @@ pub trait DirectoryLock: sealed::Sealed + fmt::Debug + Send + Sync {
     /// Writes and syncs this power's identity into the lock file: once every cut of this opening is durable.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Io`] if it cannot be written or synced.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be written or synced.
     fn keep_power(&self) -> Result<()>;
 }
 
@@ -155,21 +159,23 @@ pub trait Region: sealed::Sealed + fmt::Debug + Send + Sync + 'static {
     /// Sees to room up to `end`. What a failed attempt left behind is undone; nothing else has changed.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::StorageFull`] if there is none.
+    /// [`ErrorKind::StorageFull`](crate::ErrorKind::StorageFull) if there is none.
     fn reserve(&self, end: u64) -> Result<()>;
 
     /// Puts `head`, then, behind a release fence, `body` at the end, below what is reserved, and publishes them.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::StorageFull`] changes nothing: the next append writes the same place again. After any other
-    /// error what the file holds above its published end is unknown.
+    /// [`ErrorKind::StorageFull`](crate::ErrorKind::StorageFull) changes nothing: the next append writes the same place
+    /// again. After any other error what the file holds above its published end is unknown.
     fn append(&self, head: &[u8], body: &[u8], way: Way) -> Result<()>;
 
     /// The published bytes, as long as the view or a slice of it lives.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Corruption`] if the file is shorter than that, [`crate::ErrorKind::MapLimit`] or
-    /// [`crate::ErrorKind::TooManyFiles`] if the budget is used up, [`crate::ErrorKind::Io`] once [`Region::poisoned`].
+    /// [`ErrorKind::Corruption`](crate::ErrorKind::Corruption) if the file is shorter than that,
+    /// [`ErrorKind::MapLimit`](crate::ErrorKind::MapLimit) or
+    /// [`ErrorKind::TooManyFiles`](crate::ErrorKind::TooManyFiles) if the budget is used up,
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) once [`Region::poisoned`].
     fn view(&self) -> Result<View>;
 
     /// The published bytes in `range`, which is clipped at the published end.
@@ -190,7 +196,8 @@ pub trait Region: sealed::Sealed + fmt::Debug + Send + Sync + 'static {
     /// Returns once all bytes that were published before the call, and the file's length, are durable.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Io`] for the first failure, [`crate::ErrorKind::PreviousFailure`] ever after.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) for the first failure,
+    /// [`ErrorKind::PreviousFailure`](crate::ErrorKind::PreviousFailure) ever after.
     fn sync(&self) -> Result<()>;
 
     /// Whether little room lies ahead of the published end: for [`Region::zero_ahead`].
@@ -203,7 +210,8 @@ pub trait Region: sealed::Sealed + fmt::Debug + Send + Sync + 'static {
     /// Does nothing where enough room is ready, or where no more appends are taken.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::StorageFull`] changes nothing. A failed sync is one as in [`Region::sync`].
+    /// [`ErrorKind::StorageFull`](crate::ErrorKind::StorageFull) changes nothing. A failed sync is one as in
+    /// [`Region::sync`].
     fn zero_ahead(&self) -> Result<()>;
 
     /// Gives back the room above the published end, and takes no more appends. Views stay valid.
@@ -215,7 +223,7 @@ pub trait Region: sealed::Sealed + fmt::Debug + Send + Sync + 'static {
     /// The bytes of `range` as a range of an open file, for `sendfile`. Unverified.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidArgument`] if the range is not published.
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if the range is not published.
     fn file_range(&self, range: Range<u64>) -> Result<FileRange>;
 }
 
@@ -229,7 +237,9 @@ pub enum Way {
     Positioned,
 }
 
-/// A range of an open file, for `sendfile`. The bytes are not verified.
+/// A range of an open file, for `sendfile`. Whether its bytes have passed their checksum is for who hands it out to say:
+/// those of [`Fetched::file_range`](crate::Fetched::file_range) have, those of
+/// [`Segment::file_range`](crate::Segment::file_range) have not.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FileRange {

@@ -26,7 +26,7 @@ pub(crate) struct Ends {
 
 impl Log {
     /// Syncs, trims and indexes everything, and closes the handle: it and all its copies answer
-    /// [`crate::ErrorKind::Closed`] from then on. Slices stay readable. Closing again does nothing.
+    /// [`ErrorKind::Closed`] from then on. Slices stay readable. Closing again does nothing.
     ///
     /// Returns the ends that a clean mark states, or `None` if the log cannot be called clean: it is damaged, or was
     /// opened read-only.

@@ -56,8 +56,8 @@ impl Layout {
     /// `.log.swap` file, by its name and length.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Corruption`] for a name of a segment's file that is not a file, or a log file larger than
-    /// the format allows; what `swap_end` answers.
+    /// [`ErrorKind::Corruption`](crate::ErrorKind::Corruption) for a name of a segment's file that is not a file, or a
+    /// log file larger than the format allows; what `swap_end` answers.
     pub(crate) fn of(path: &Path, entries: &[Entry], swap_end: &dyn Fn(&str, u64) -> Result<Offset>) -> Result<Self> {
         let mut layout = Self::default();
         let (mut used, mut swaps, mut cleaned) = (Named::new(), Named::new(), Named::new());
@@ -84,8 +84,8 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Snapshots are kept at the bases of segments, and the newest of all others if it is of the last segment: an earlier
-    /// close wrote it. (`ProducerStateManager.removeStraySnapshots`)
+    /// Snapshots are kept at the bases of segments, and the newest of all others if it is of the last segment: an
+    /// earlier close wrote it. (`ProducerStateManager.removeStraySnapshots`)
     fn drop_stray_snapshots(&mut self) {
         let is_base = |offset: &Offset| self.segments.binary_search_by_key(offset, |segment| segment.base).is_ok();
         let (kept, mut stray): (Vec<_>, Vec<_>) = self.snapshots.drain(..).partition(is_base);

@@ -99,8 +99,9 @@ impl Log {
     /// Opens the log in `directory`; an empty one is a new log.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Corruption`] for files that cannot be a log's, [`crate::ErrorKind::UnsupportedVersion`] for a newer
-    /// checkpoint; what the operating system can answer. Damaged batches are no error here: see [`Recovery`].
+    /// [`ErrorKind::Corruption`] for files that cannot be a log's,
+    /// [`ErrorKind::UnsupportedVersion`] for a newer checkpoint; what the
+    /// operating system can answer. Damaged batches are no error here: see [`Recovery`].
     pub(crate) fn open(directory: Arc<dyn Directory>, options: &LogOptions) -> Result<Self> {
         if options.mode == OpenMode::Write {
             return Self::open_once(directory, options);

@@ -15,7 +15,8 @@ pub(crate) fn format(topic_id: TopicId) -> String {
 /// The topic's id in the file's `bytes`. Newer versions are read like version 0: Kafka promises that they may be.
 ///
 /// # Errors
-/// [`crate::ErrorKind::Corruption`] unless the first two lines are a label and a value each, and for the id that is all zero.
+/// [`ErrorKind::Corruption`](crate::ErrorKind::Corruption) unless the first two lines are a label and a value each, and
+/// for the id that is all zero.
 pub(crate) fn parse(bytes: &[u8]) -> Result<TopicId> {
     let text = std::str::from_utf8(bytes).map_err(|error| damage(error.valid_up_to(), "bytes are no text".into()))?;
     let mut lines = text.lines();

@@ -37,7 +37,7 @@ impl Log {
     /// a transaction open.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Closed`]; what reading snapshots and batches can answer, the first time.
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed); what reading snapshots and batches can answer, the first time.
     pub fn producers(&self) -> Result<Vec<ProducerInfo>> {
         let mut writer = self.lock_state()?;
         let producers = &self.tail(&mut writer)?.producers;

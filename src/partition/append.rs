@@ -23,8 +23,8 @@ impl Partition {
     /// flush policy; see [`Partition::append_with`] for more.
     ///
     /// # Errors
-    /// As [`crate::Log::append`]; and, where the flush policy syncs, as [`crate::Log::wait_durable`]: then the batch is
-    /// in the log, but not known to be durable.
+    /// As [`Log::append`](crate::Log::append); and, where the flush policy syncs, as
+    /// [`Log::wait_durable`](crate::Log::wait_durable): then the batch is in the log, but not known to be durable.
     ///
     /// # Examples
     /// ```

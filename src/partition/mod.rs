@@ -28,7 +28,7 @@ use crate::types::{Offset, ReadUpTo, Timestamp, TopicPartition};
 
 /// One partition: a handle, cheap to clone, for any number of threads.
 ///
-/// Comes from [`crate::Topic::partition`], or stands alone: [`Partition::open`].
+/// Comes from [`Topic::partition`](crate::Topic::partition), or stands alone: [`Partition::open`].
 #[derive(Clone)]
 pub struct Partition(Arc<Inner>);
 

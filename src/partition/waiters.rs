@@ -12,7 +12,7 @@ impl Partition {
     /// Blocks until every record below `offset` survives a power cut. Leads a sync, or follows one under way.
     ///
     /// # Errors
-    /// As [`crate::Log::wait_durable`].
+    /// As [`Log::wait_durable`](crate::Log::wait_durable).
     pub fn wait_durable(&self, offset: Offset) -> Result<()> {
         if self.log().end(ReadUpTo::Durable) >= offset {
             return Ok(());
@@ -25,7 +25,7 @@ impl Partition {
     /// Blocks until every record below `offset` lies below the high watermark.
     ///
     /// # Errors
-    /// As [`crate::Log::wait_durable`].
+    /// As [`Log::wait_durable`](crate::Log::wait_durable).
     pub fn wait_committed(&self, offset: Offset) -> Result<()> {
         if self.own_log().is_ok() && self.log().config().high_watermark == HighWatermark::Durable {
             return self.wait_durable(offset);

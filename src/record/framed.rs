@@ -41,8 +41,8 @@ pub(crate) fn frame(format: Format, body: &[u8]) -> Vec<u8> {
 /// The version and body of a framed file.
 ///
 /// # Errors
-/// [`crate::ErrorKind::UnsupportedVersion`] for one of a newer version, [`crate::ErrorKind::Corruption`] for all else that
-/// is not as it was written.
+/// [`ErrorKind::UnsupportedVersion`](crate::ErrorKind::UnsupportedVersion) for one of a newer version,
+/// [`ErrorKind::Corruption`](crate::ErrorKind::Corruption) for all else that is not as it was written.
 pub(crate) fn unframe(format: Format, bytes: &[u8]) -> Result<(u16, &[u8])> {
     let side_file = |position: usize, text: String| Error::corrupt(position as u64, CorruptionReason::SideFile(text));
     let Some((head, body)) = bytes.split_at_checked(HEAD) else {

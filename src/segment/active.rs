@@ -63,7 +63,8 @@ impl ActiveSegment {
     /// Creates an empty segment, with room for a first batch of `first` bytes. Not durable yet.
     ///
     /// # Errors
-    /// Leaves nothing behind: [`crate::ErrorKind::StorageFull`] and what creating a file can answer.
+    /// Leaves nothing behind: [`ErrorKind::StorageFull`] and what creating a file can
+    /// answer.
     pub(crate) fn create(directory: &Arc<dyn Directory>, new: NewSegment, first: u64) -> Result<Self> {
         let name = file_name(new.base, FileKind::Log);
         let create = || directory.create(&name, new.capacity.max(first));
@@ -196,8 +197,8 @@ impl ActiveSegment {
         Ok(())
     }
 
-    /// Ends the segment: nothing more is appended. Its indexes have their last entries, in memory; the files are written
-    /// when it is synced.
+    /// Ends the segment: nothing more is appended. Its indexes have their last entries, in memory; the files are
+    /// written when it is synced.
     pub(crate) fn seal(mut self) -> Arc<Segment> {
         self.index.seal();
         self.segment

@@ -29,7 +29,8 @@ impl Segment {
     /// offsets may be left out.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Corruption`] if damage lies in front of `offset`: a cut there must be asked for.
+    /// [`ErrorKind::Corruption`](crate::ErrorKind::Corruption) if damage lies in front of `offset`: a cut there must be
+    /// asked for.
     pub(crate) fn cut_place(&self, offset: Offset, gaps: bool) -> Result<CutPlace> {
         let view = self.view()?;
         let start = self.start_for(&view, offset)?;

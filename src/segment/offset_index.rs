@@ -112,7 +112,7 @@ impl<'a> OffsetIndex<'a> {
     /// into the segment's `log_len` bytes. The zeroes behind a crashed writer's entries are found so.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Corruption`]: the index is to be rebuilt.
+    /// [`ErrorKind::Corruption`](crate::ErrorKind::Corruption): the index is to be rebuilt.
     pub(crate) fn check(&self, log_len: u64) -> Result<()> {
         self.check_len()?;
         let Some(place) = self.len().checked_sub(1) else {
@@ -125,7 +125,7 @@ impl<'a> OffsetIndex<'a> {
     /// Checks every entry: offsets and positions grow, and all positions lie inside the segment's `log_len` bytes.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Corruption`] at the first entry that does not fit.
+    /// [`ErrorKind::Corruption`](crate::ErrorKind::Corruption) at the first entry that does not fit.
     pub(crate) fn check_all(&self, log_len: u64) -> Result<()> {
         self.check_len()?;
         let mut last: Option<OffsetEntry> = None;

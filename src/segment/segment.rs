@@ -111,7 +111,8 @@ impl Segment {
     /// A range of the log file, for `sendfile`. The bytes are not verified.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidArgument`] if the range is not published; what opening a file can answer.
+    /// [`ErrorKind::InvalidArgument`] if the range is not published; what opening a
+    /// file can answer.
     pub fn file_range(&self, range: Range<u64>) -> Result<FileRange> {
         self.region.file_range(range)
     }
@@ -296,8 +297,8 @@ impl Segment {
         Ok(self.indexes())
     }
 
-    /// Whole, verified batches from the one that holds the start of `range` on: those that end below its end, about `max_bytes` of
-    /// them, and at least one. `gaps`: offsets may be left out between them.
+    /// Whole, verified batches from the one that holds the start of `range` on: those that end below its end, about
+    /// `max_bytes` of them, and at least one. `gaps`: offsets may be left out between them.
     pub(crate) fn fetch(&self, range: Range<Offset>, max_bytes: usize, gaps: bool) -> Result<Fetch> {
         self.believed(self.find_run(range, max_bytes, gaps))
     }
@@ -434,7 +435,8 @@ impl Segment {
         found
     }
 
-    /// Whether all pages that were read are the file's: the guard against `SIGBUS` puts zeros where one could not be had.
+    /// Whether all pages that were read are the file's: the guard against `SIGBUS` puts zeros where one could not be
+    /// had.
     fn check_pages(&self) -> Result<()> {
         if self.region.poisoned() {
             let message = format!("{} has pages that could not be read", self.region.path().display());

@@ -110,7 +110,7 @@ impl<'a> TimeIndex<'a> {
     /// segment, which ends in front of `end`. The zeroes behind a crashed writer's entries are found so.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Corruption`]: the index is to be rebuilt.
+    /// [`ErrorKind::Corruption`](crate::ErrorKind::Corruption): the index is to be rebuilt.
     pub(crate) fn check(&self, end: Offset) -> Result<()> {
         self.check_len()?;
         let Some(place) = self.len().checked_sub(1) else {
@@ -124,7 +124,7 @@ impl<'a> TimeIndex<'a> {
     /// `end`.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Corruption`] at the first entry that does not fit.
+    /// [`ErrorKind::Corruption`](crate::ErrorKind::Corruption) at the first entry that does not fit.
     #[cfg_attr(not(test), expect(dead_code, reason = "compaction asks for it, which is not there yet"))]
     pub(crate) fn check_all(&self, end: Offset) -> Result<()> {
         self.check_len()?;

@@ -79,7 +79,8 @@ impl StoreConfig {
         self
     }
 
-    /// How long an append waits at that limit before it answers [`crate::ErrorKind::Timeout`]. Default: 30 s.
+    /// How long an append waits at that limit before it answers [`ErrorKind::Timeout`](crate::ErrorKind::Timeout).
+    /// Default: 30 s.
     pub fn max_unsynced_wait(mut self, wait: Duration) -> Self {
         self.max_unsynced_wait = wait;
         self

@@ -35,8 +35,8 @@ use crate::types::{TopicName, TopicPartition};
 /// An event log in a directory: a handle, cheap to clone, for any number of threads.
 ///
 /// The directory belongs to one store at a time, which holds a lock on it; others may open it read-only. When the last
-/// clone is dropped the store closes; then topics and partitions answer [`crate::ErrorKind::Closed`], and what was
-/// fetched stays readable.
+/// clone is dropped the store closes; then topics and partitions answer
+/// [`ErrorKind::Closed`](crate::ErrorKind::Closed), and what was fetched stays readable.
 ///
 /// # Examples
 /// ```
@@ -78,10 +78,14 @@ impl Store {
     /// After a crash every partition is recovered: see [`Store::recovery`].
     ///
     /// # Errors
-    /// [`crate::ErrorKind::AlreadyOpen`], [`crate::ErrorKind::ForeignDirectory`] for Kafka's, [`crate::ErrorKind::NotADirectory`],
-    /// [`crate::ErrorKind::PermissionDenied`], [`crate::ErrorKind::ReadOnly`], [`crate::ErrorKind::UnsupportedVersion`],
-    /// [`crate::ErrorKind::Corruption`] of the list of topics; what the operating system can answer. Damage in a
-    /// partition is no error here.
+    /// [`ErrorKind::AlreadyOpen`](crate::ErrorKind::AlreadyOpen),
+    /// [`ErrorKind::ForeignDirectory`](crate::ErrorKind::ForeignDirectory) for Kafka's,
+    /// [`ErrorKind::NotADirectory`](crate::ErrorKind::NotADirectory),
+    /// [`ErrorKind::PermissionDenied`](crate::ErrorKind::PermissionDenied),
+    /// [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly),
+    /// [`ErrorKind::UnsupportedVersion`](crate::ErrorKind::UnsupportedVersion),
+    /// [`ErrorKind::Corruption`](crate::ErrorKind::Corruption) of the list of topics; what the operating system can
+    /// answer. Damage in a partition is no error here.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         StoreConfig::default().open(path)
     }
@@ -90,7 +94,7 @@ impl Store {
     /// writer, and on Kafka's own directories as they stand. Sees what is written; [`Store::refresh`] looks again.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::NotFound`], and as [`Store::open`].
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), and as [`Store::open`].
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
         StoreConfig::default().open_read_only(path)
     }
@@ -107,8 +111,9 @@ impl Store {
     /// Kafka did not close cleanly is recovered first. Returns the topics' names.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidArgument`] for a directory that is ours already, or holds no partition;
-    /// [`crate::ErrorKind::AlreadyOpen`] while a broker runs on it; otherwise as [`Store::open`].
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for a directory that is ours already, or holds
+    /// no partition; [`ErrorKind::AlreadyOpen`](crate::ErrorKind::AlreadyOpen) while a broker runs on it; otherwise as
+    /// [`Store::open`].
     pub fn adopt(path: impl AsRef<Path>) -> Result<Vec<TopicName>> {
         adopt::adopt(path.as_ref())
     }
@@ -117,10 +122,14 @@ impl Store {
     /// Kafka sets aside: with `-delete`, `-stray` or `-future`.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidTopic`], [`crate::ErrorKind::TopicExists`], [`crate::ErrorKind::TopicCollision`],
-    /// [`crate::ErrorKind::InvalidConfig`], [`crate::ErrorKind::InvalidArgument`] for no partitions;
-    /// [`crate::ErrorKind::ReadOnly`], [`crate::ErrorKind::Closed`], [`crate::ErrorKind::StorageFull`]; what the
-    /// operating system can answer. Then there is no such topic.
+    /// [`ErrorKind::InvalidTopic`](crate::ErrorKind::InvalidTopic),
+    /// [`ErrorKind::TopicExists`](crate::ErrorKind::TopicExists),
+    /// [`ErrorKind::TopicCollision`](crate::ErrorKind::TopicCollision),
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig),
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for no partitions;
+    /// [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly), [`ErrorKind::Closed`](crate::ErrorKind::Closed),
+    /// [`ErrorKind::StorageFull`](crate::ErrorKind::StorageFull); what the operating system can answer. Then there is
+    /// no such topic.
     pub fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
         self.0.0.create_topic(&TopicName::new(name)?, config)
     }
@@ -128,7 +137,8 @@ impl Store {
     /// The topic of this name.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidTopic`], [`crate::ErrorKind::UnknownTopic`], [`crate::ErrorKind::Closed`].
+    /// [`ErrorKind::InvalidTopic`](crate::ErrorKind::InvalidTopic),
+    /// [`ErrorKind::UnknownTopic`](crate::ErrorKind::UnknownTopic), [`ErrorKind::Closed`](crate::ErrorKind::Closed).
     pub fn topic(&self, name: &str) -> Result<Topic> {
         self.0.0.topic(&TopicName::new(name)?)
     }
@@ -136,16 +146,17 @@ impl Store {
     /// All topics, by name, internal ones too.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Closed`].
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed).
     pub fn topics(&self) -> Result<Vec<Topic>> {
         self.0.0.topics()
     }
 
-    /// Deletes a topic with all that is in it. Durable when it returns. What was fetched stays readable. Works on a full
-    /// disk, too.
+    /// Deletes a topic with all that is in it. Durable when it returns. What was fetched stays readable. Works on a
+    /// full disk, too.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::UnknownTopic`], [`crate::ErrorKind::ReadOnly`], [`crate::ErrorKind::Closed`]; what the
+    /// [`ErrorKind::UnknownTopic`](crate::ErrorKind::UnknownTopic),
+    /// [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly), [`ErrorKind::Closed`](crate::ErrorKind::Closed); what the
     /// operating system can answer: then the topic is gone if it can no longer be found, and its space comes back with
     /// the next opening.
     pub fn delete_topic(&self, name: &str) -> Result<()> {
@@ -161,7 +172,7 @@ impl Store {
     /// Sizes and counts, as values.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Closed`].
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed).
     pub fn stats(&self) -> Result<StoreStats> {
         self.0.0.stats()
     }
@@ -175,13 +186,13 @@ impl Store {
     /// Makes a read-only store look again: at topics, segments and records that a writer has added since.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Closed`]; what reading the directory can answer.
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed); what reading the directory can answer.
     pub fn refresh(&self) -> Result<()> {
         self.0.0.refresh()
     }
 
     /// Closes cleanly: syncs every partition, trims and indexes it, writes the clean mark, and what Kafka needs to take
-    /// the directory over. All handles answer [`crate::ErrorKind::Closed`] from then on.
+    /// the directory over. All handles answer [`ErrorKind::Closed`](crate::ErrorKind::Closed) from then on.
     ///
     /// # Errors
     /// The first failure; everything else is closed all the same, and the next opening recovers what is not clean.

@@ -1,6 +1,7 @@
 use std::fmt;
 
-/// Place of a record in its partition: starts at 0, grows by one a record, is never reused.
+/// Place of a record in its partition: starts at 0 and grows by one a record. Only what a cut or a power failure takes
+/// from the end is ever given out again.
 ///
 /// Kafka stores it as a signed 64-bit integer; values above [`Offset::MAX`] do not exist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
