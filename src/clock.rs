@@ -81,7 +81,8 @@ impl ManualClock {
     pub fn set(&self, now: Timestamp) {
         let mut hands = self.0.lock();
         let forward = now.millis().saturating_sub(hands.wall);
-        hands.monotonic += Duration::from_millis(u64::try_from(forward).unwrap_or(0));
+        let forward = Duration::from_millis(u64::try_from(forward).unwrap_or(0));
+        hands.monotonic = hands.monotonic.saturating_add(forward);
         hands.wall = now.millis();
     }
 
@@ -89,7 +90,7 @@ impl ManualClock {
     pub fn advance(&self, by: Duration) {
         let mut hands = self.0.lock();
         hands.wall = hands.wall.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX));
-        hands.monotonic += by;
+        hands.monotonic = hands.monotonic.saturating_add(by);
     }
 }
 
@@ -115,6 +116,17 @@ mod tests {
         clock.set(Timestamp::from_millis(200));
         assert_eq!(clock.monotonic(), Duration::from_millis(500));
         assert_eq!(clock.now(), Timestamp::from_millis(200));
+    }
+
+    /// Back and forth between the extremes, as a shell's `clock` may go, was too much for a sum.
+    #[test]
+    fn a_manual_clock_stops_at_the_end_of_time() {
+        let clock = ManualClock::at(Timestamp::from_millis(i64::MIN));
+        clock.advance(Duration::MAX);
+        clock.advance(Duration::MAX);
+        clock.set(Timestamp::from_millis(i64::MIN));
+        clock.set(Timestamp::from_millis(i64::MAX));
+        assert_eq!((clock.now().millis(), clock.monotonic()), (i64::MAX, Duration::MAX));
     }
 
     #[test]
