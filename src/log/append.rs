@@ -276,7 +276,9 @@ impl Log {
             segment_ms: segment_ms.saturating_sub(active.jitter()),
         };
         if should_roll(&age_of(active), &arrival, &limits, now).is_some() {
-            self.roll_writer(writer, header.base_offset)?;
+            self.roll_writer(writer, header.base_offset, arrival.size)?;
+        } else if arrival.size > active.capacity() {
+            self.widen(writer, arrival.size)?;
         }
         Ok(())
     }
@@ -291,7 +293,7 @@ impl Log {
         let log_end = writer.marks.end;
         let active = self.active(&mut writer)?;
         if !active.is_empty() {
-            self.roll_writer(&mut writer, log_end)?;
+            self.roll_writer(&mut writer, log_end, 0)?;
         }
         Ok(self.active(&mut writer)?.base_offset())
     }

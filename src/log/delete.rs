@@ -79,7 +79,7 @@ impl Log {
             return Ok(());
         }
         self.open_active(writer)?;
-        self.roll_writer(writer, log_end)
+        self.roll_writer(writer, log_end, 0)
     }
 
     /// Unlinks the segments that hold only records below `to`, oldest first, each durably gone before the next. Freeing

@@ -1,6 +1,6 @@
 //! Opening a partition's directory: as it was closed, or recovered.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::clock::Clock;
 use crate::error::{Corruption, CorruptionReason, Error, ErrorKind, Result};
@@ -41,6 +41,16 @@ pub struct Recovery {
     pub rebuilt_indexes: u64,
     /// Damage that was found and left as it is. Reads of these places answer the same.
     pub damage: Vec<Corruption>,
+}
+
+impl Recovery {
+    /// Of a partition that could not be opened at all.
+    pub(crate) fn of_unopened(path: &Path, error: &Error) -> Self {
+        let reason = CorruptionReason::Layout(format!("the partition could not be opened: {error}"));
+        let unopened = || Corruption { path: Some(path.to_owned()), position: 0, reason };
+        let damage = error.corruption().cloned().unwrap_or_else(unopened);
+        Self { damage: vec![damage], ..Self::default() }
+    }
 }
 
 /// Why recovery cut a log at a place.

@@ -133,7 +133,7 @@ impl Log {
         let is_cut = |last: &Segment| self.checkpoint.get().cut_of(last.base_offset()).is_some();
         let (active, next) = match set.last() {
             Some(last) if !is_cut(last) && last.next_offset()? == writer.marks.end => {
-                let active = self.resume(last)?;
+                let active = self.resume(last, 0)?;
                 let next = set.with_last_replaced(Arc::clone(active.segment()));
                 (active, next)
             }
@@ -156,9 +156,31 @@ impl Log {
         Ok(())
     }
 
-    /// The last segment of a clean log, to go on appending. Its indexes go on behind the entries of their files.
-    fn resume(&self, last: &Segment) -> Result<ActiveSegment> {
-        let new = self.new_segment(last.base_offset());
+    /// Opens the active segment again with room for a batch of `first` bytes. It is empty, or it would have been rolled,
+    /// and was started when segments were to be smaller; or the leader's segments are larger than ours.
+    pub(super) fn widen(&self, writer: &mut MutexGuard<'_, Writer>, first: u64) -> Result<()> {
+        let Some(tail) = writer.tail.as_mut() else { return Ok(()) };
+        let Some(active) = tail.active.take_if(|active| active.is_empty()) else { return Ok(()) };
+        let segment = Arc::clone(active.segment());
+        // Nothing is written through the old address range any more, no zeros ahead either.
+        if let Err(error) = segment.region().finish() {
+            tail.active = Some(active);
+            return Err(error);
+        }
+        let wider = self.resume(&segment, first)?;
+        let set = self.segments.load().with_last_replaced(Arc::clone(wider.segment()));
+        if let Some(tail) = writer.tail.as_mut() {
+            tail.active = Some(wider);
+        }
+        self.publish(writer, set);
+        Ok(())
+    }
+
+    /// The last segment of a clean log, to go on appending, with room for `first` bytes in all. Its indexes go on behind
+    /// the entries of their files.
+    fn resume(&self, last: &Segment, first: u64) -> Result<ActiveSegment> {
+        let mut new = self.new_segment(last.base_offset());
+        new.capacity = new.capacity.max(last.size()).max(first);
         let index = match last.indexes().as_ref() {
             Indexes::Files(files) => files.resume(new.settings).ok(),
             Indexes::Memory(_) => None,
@@ -168,7 +190,7 @@ impl Log {
             None => last.indexes().rebuilt(last.base_offset(), &last.view()?, new.settings),
         };
         let name = last.file_name(FileKind::Log);
-        let region = self.directory.open_append(&name, last.size(), new.capacity.max(last.size()))?;
+        let region = self.directory.open_append(&name, last.size(), new.capacity)?;
         ActiveSegment::resume(&self.directory, region, index, None, new)
     }
 
@@ -197,17 +219,18 @@ impl Log {
         }
     }
 
-    /// Ends the active segment and starts another at `base`, at or behind the log end.
+    /// Ends the active segment and starts another at `base`, at or behind the log end, with room for a batch of `first`
+    /// bytes.
     ///
     /// A failure changes nothing: the old segment stays active.
-    pub(super) fn roll_writer(&self, writer: &mut MutexGuard<'_, Writer>, base: Offset) -> Result<()> {
+    pub(super) fn roll_writer(&self, writer: &mut MutexGuard<'_, Writer>, base: Offset, first: u64) -> Result<()> {
         let _span = span::roll(self.directory.path());
         let log_end = writer.marks.end;
         if base < log_end {
             return Err(Error::new(ErrorKind::InvalidArgument, format!("cannot roll to {base} below {log_end}")));
         }
         self.sync_names(writer)?;
-        let next = self.create_segment(base, 0)?;
+        let next = self.create_segment(base, first)?;
         let Some(tail) = writer.tail.as_mut() else { return Ok(()) };
         tail.producers.advance(base);
         let snapshot = tail.snapshot();

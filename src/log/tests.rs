@@ -188,6 +188,7 @@ mod forked;
 mod full_disk;
 mod gaps;
 mod kafkas;
+mod larger;
 mod marks;
 mod recovery;
 mod remapped;

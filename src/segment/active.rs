@@ -67,7 +67,8 @@ impl ActiveSegment {
     /// answer.
     pub(crate) fn create(directory: &Arc<dyn Directory>, new: NewSegment, first: u64) -> Result<Self> {
         let name = file_name(new.base, FileKind::Log);
-        let create = || directory.create(&name, new.capacity.max(first));
+        let new = NewSegment { capacity: new.capacity.max(first), ..new };
+        let create = || directory.create(&name, new.capacity);
         let region = match create() {
             Err(error) if error.kind() == ErrorKind::Io => {
                 check_stale(directory.as_ref(), &name, error)?;

@@ -116,7 +116,7 @@ fn a_roll_below_the_log_end_is_refused() {
     fill(&log, 0..3);
     let mut writer = log.lock_writer().unwrap();
     for base in [0, 2] {
-        let error = log.roll_writer(&mut writer, Offset::new(base)).unwrap_err();
+        let error = log.roll_writer(&mut writer, Offset::new(base), 0).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     }
     drop(writer);
