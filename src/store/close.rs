@@ -47,6 +47,9 @@ impl Inner {
             first_error = first_error.or(mark.write(self.directory.as_ref()).err());
         }
         admin.lock = None;
+        if let Some(error) = &first_error {
+            self.close_error.set(error.clone()).ok();
+        }
         first_error.map_or(Ok(()), Err)
     }
 

@@ -17,7 +17,7 @@ use crate::store::registry::{Registry, TopicEntry};
 use crate::store::topic::{Changing, Topic, TopicState, unknown};
 use crate::store::unsynced::Unsynced;
 use crate::store::worker::Worker;
-use crate::sync::{Arc, AtomicBool, Mutex, Ordering, RwLock};
+use crate::sync::{Arc, AtomicBool, Mutex, OnceLock, Ordering, RwLock};
 use crate::types::{PartitionId, TopicId, TopicName, TopicPartition};
 
 /// A store that is open.
@@ -31,6 +31,8 @@ pub(super) struct Inner {
     pub(super) admin: Mutex<Admin>,
     pub(super) flusher: Arc<Flusher>,
     pub(super) closed: AtomicBool,
+    /// What closing could not do.
+    pub(super) close_error: OnceLock<Error>,
     /// Which process opened it, told by forks.
     forks: u64,
 }
@@ -151,6 +153,7 @@ impl Inner {
             admin: Mutex::new(admin),
             flusher,
             closed: AtomicBool::new(false),
+            close_error: OnceLock::new(),
             forks: generation(),
         }
     }
@@ -161,9 +164,18 @@ impl Inner {
 
     pub(super) fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) || self.is_forked() {
-            return Err(Error::new(ErrorKind::Closed, format!("the store at {} is closed", self.path().display())));
+            return Err(self.is_closed());
         }
         Ok(())
+    }
+
+    #[cold]
+    fn is_closed(&self) -> Error {
+        let mut message = format!("the store at {} is closed", self.path().display());
+        if let Some(error) = self.close_error.get() {
+            message = format!("{message}, not cleanly: {error}");
+        }
+        Error::new(ErrorKind::Closed, message)
     }
 
     /// Whether this is a forked child's copy of the parent's store: it has none of the threads, and nobody in it releases

@@ -60,7 +60,7 @@ struct Handle(Arc<Inner>);
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // Nobody is left to tell; what could not be finished, the next opening recovers.
+        // Handles of topics are told when they ask; what could not be finished, the next opening recovers.
         drop(self.0.close());
     }
 }

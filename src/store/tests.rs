@@ -340,6 +340,20 @@ fn a_failed_append_leaves_nobody_waiting_for_ever() {
     assert!(store.close().is_err());
 }
 
+/// What a close could not do was lost where the last handle was dropped.
+#[test]
+fn a_close_by_drop_that_failed_is_told_to_the_handles_that_are_left() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let topic = store.create_topic("a", TopicConfig::default()).unwrap();
+    append(&topic.partition(0).unwrap(), "lost");
+    disk.fail(Fault::next(Call::Sync, Failure::Device).on(".log"));
+    drop(store);
+    let told = topic.partition(0).unwrap_err();
+    assert_eq!(told.kind(), ErrorKind::Closed);
+    assert!(told.to_string().contains("could not sync"), "{told}");
+}
+
 /// Awaited, dropped and awaited again: a dropped future cancels the wait, never the append.
 #[test]
 fn a_wait_that_is_dropped_leaves_the_append() {
