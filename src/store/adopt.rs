@@ -9,6 +9,7 @@ use crate::store::StoreConfig;
 use crate::store::clean_mark::CleanMark;
 use crate::store::foreign::{self, KafkaState, Owner};
 use crate::store::inner::{Inner, Left};
+use crate::store::partitions::Numbers;
 use crate::sync::Arc;
 use crate::types::TopicName;
 
@@ -38,7 +39,7 @@ pub(super) fn adopt_in(
     }
     let left = Left::Kafkas(KafkaState::read(directory.as_ref(), &entries)?);
     let inner = Inner::new(Arc::clone(&directory), config, budget, OpenMode::Write);
-    inner.open_topics(&registry, &left)?;
+    inner.open_topics(&registry, &left, &Numbers::of(&entries, None))?;
     take_over(&inner)?;
     let closed = inner.close_partitions();
     if let Some(error) = closed.first_error {
@@ -53,7 +54,7 @@ pub(super) fn adopt_in(
 /// Has each partition write down where it starts and ends, which Kafka's files do not say once the directory is ours.
 fn take_over(inner: &Inner) -> Result<()> {
     for state in inner.topics.read().values() {
-        for partition in &state.changing.read().partitions {
+        for (_, partition) in state.changing.read().partitions.here() {
             match partition {
                 Ok(partition) => partition.log().take_over()?,
                 // On another broker.

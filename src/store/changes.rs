@@ -10,6 +10,7 @@ use crate::partition::Partition;
 use crate::store::deletion::DOOMED;
 use crate::store::foreign;
 use crate::store::inner::{Admin, Inner};
+use crate::store::partitions::Partitions;
 use crate::store::registry::{PARTITIONS_MAX, Registry, TopicEntry};
 use crate::store::side_by_side;
 use crate::store::topic::{Changing, Topic, TopicConfig, TopicState, unknown};
@@ -37,7 +38,8 @@ impl Inner {
         let admin = self.administer()?;
         self.check_name(name)?;
         let entry = TopicEntry { id: foreign::random_id(), partitions: config.partitions, config: config.log };
-        let partitions = self.create_partitions(&admin, name, &entry, 0)?;
+        let mut partitions = Partitions::default();
+        partitions.extend(self.create_partitions(&admin, name, &entry, 0)?);
         let changing = Changing { config: entry.config.clone(), partitions, deleted: false };
         let state = Arc::new(TopicState { name: name.clone(), id: entry.id, changing: RwLock::new(changing) });
         let mut registry = self.registry(&admin);
@@ -134,7 +136,7 @@ impl Inner {
         let topics = self.topics.read();
         let entries = topics.iter().map(|(name, state)| {
             let changing = state.changing.read();
-            let partitions = u32::try_from(changing.partitions.len()).unwrap_or(u32::MAX);
+            let partitions = changing.partitions.count();
             (name.clone(), TopicEntry { id: state.id, partitions, config: changing.config.clone() })
         });
         Registry { topics: entries.collect(), deleted: admin.deleted.clone() }
@@ -156,7 +158,7 @@ impl Inner {
             changing.config = config.clone();
             changing.partitions.clone()
         };
-        for partition in partitions.iter().flatten() {
+        for partition in partitions.open() {
             partition.set_config(config.clone());
         }
         unsure.map_or(Ok(()), Err)
@@ -167,7 +169,7 @@ impl Inner {
         self.check_current(state)?;
         let (config, before) = {
             let changing = state.changing.read();
-            (changing.config.clone(), u32::try_from(changing.partitions.len()).unwrap_or(u32::MAX))
+            (changing.config.clone(), changing.partitions.count())
         };
         if partitions < before || partitions > PARTITIONS_MAX {
             let message = format!("topic {} has {before} partitions and cannot have {partitions}", state.name);

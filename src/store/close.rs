@@ -7,7 +7,7 @@ use crate::log::{Ends, OpenMode};
 use crate::partition::Partition;
 use crate::store::clean_mark::CleanMark;
 use crate::store::foreign::{self, LeftForKafka};
-use crate::store::inner::{Inner, is_open_or_elsewhere};
+use crate::store::inner::Inner;
 use crate::store::side_by_side;
 use crate::sync::Ordering;
 use crate::types::{Offset, TopicPartition};
@@ -60,8 +60,8 @@ impl Inner {
         let mut open = Vec::new();
         for state in topics {
             let partitions = state.changing.read().partitions.clone();
-            closed.all &= partitions.iter().all(is_open_or_elsewhere);
-            open.extend(partitions.into_iter().flatten());
+            closed.all &= partitions.are_open();
+            open.extend(partitions.open().cloned());
         }
         let descriptors = self.budget.stats().descriptors_max;
         for end in side_by_side::each(&open, descriptors, End::of) {

@@ -53,7 +53,7 @@ impl Inner {
     /// for the topic. `full` is the answer where not even that can be done.
     fn mark_deleted(&self, state: &TopicState, full: Error) -> Result<String> {
         full.clone().unless_full()?;
-        let partitions = u32::try_from(state.changing.read().partitions.len()).unwrap_or(u32::MAX);
+        let partitions = state.changing.read().partitions.count();
         for number in 0..partitions {
             let (partition, marker) = (directory_name(&state.name, number), aside(&state.name, number, MARKER));
             if foreign::read_topic_id(self.directory.as_ref(), &partition) != Some(state.id) {
@@ -175,8 +175,8 @@ impl TopicState {
             changing.deleted = true;
             std::mem::take(&mut changing.partitions)
         };
-        partitions.iter().flatten().for_each(Partition::shut_deleted);
-        u32::try_from(partitions.len()).unwrap_or(u32::MAX)
+        partitions.open().for_each(Partition::shut_deleted);
+        partitions.count()
     }
 }
 

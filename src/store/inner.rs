@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{CorruptionReason, Error, ErrorKind, Result};
 use crate::io::{Budget, Directory, DirectoryLock, OpenMode as IoMode, OsDirectory, generation};
 use crate::log::{LastClose, LogConfig, LogOptions, OpenMode, Recovery};
 use crate::partition::{self, Partition};
@@ -13,6 +13,7 @@ use crate::store::deletion::Found;
 use crate::store::flusher::Flusher;
 use crate::store::foreign::{self, KafkaState, Owner};
 use crate::store::identity;
+use crate::store::partitions::{Numbers, Partitions};
 use crate::store::registry::{Registry, TopicEntry};
 use crate::store::topic::{Changing, Topic, TopicState, unknown};
 use crate::store::unsynced::Unsynced;
@@ -99,11 +100,12 @@ impl Inner {
                 Registry::default()
             }
         };
+        let numbers = Numbers::of(&entries, Some(&mark));
         let left = Left::Ours { mark, same_power: lock.same_power() };
         let inner = Self::new(directory, config, budget, OpenMode::Write);
         let found = Found::among(&entries, inner.directory.as_ref(), &mut registry);
         let deleted = inner.finish_deletions(&registry, &found)?;
-        if inner.open_topics(&registry, &left)? {
+        if inner.open_topics(&registry, &left, &numbers)? {
             // Only then every cut of this opening is durable. Without room what the file said before stays, or nothing.
             lock.keep_power().or_else(Error::unless_full)?;
         }
@@ -115,27 +117,31 @@ impl Inner {
 
     fn open_for_reading(directory: Arc<dyn Directory>, config: StoreConfig, budget: Arc<Budget>) -> Result<Arc<Self>> {
         let inner = Self::new(directory, config, budget, OpenMode::ReadOnly);
-        let (registry, left) = inner.look()?;
-        inner.open_topics(&registry, &left)?;
+        let (registry, left, numbers) = inner.look()?;
+        inner.open_topics(&registry, &left, &numbers)?;
         Ok(Arc::new(inner))
     }
 
     /// What a read-only opening finds: ours, Kafka's, or nothing yet.
-    pub(super) fn look(&self) -> Result<(Registry, Left)> {
+    pub(super) fn look(&self) -> Result<(Registry, Left, Numbers)> {
         let directory = self.directory.as_ref();
         let entries = directory.list()?;
         // The file itself is asked, as the list may miss it while a writer replaces it.
         if let Some(mut registry) = Registry::read(directory)? {
             Found::among(&entries, directory, &mut registry);
-            return Ok((registry, Left::Ours { mark: CleanMark::read(directory)?, same_power: false }));
+            let mark = CleanMark::read(directory)?;
+            // Listed again: a topic on the list has its directories.
+            let numbers = Numbers::of(&directory.list()?, Some(&mark));
+            return Ok((registry, Left::Ours { mark, same_power: false }, numbers));
         }
         match foreign::owner(&entries) {
             Owner::Kafka => {
                 let state = KafkaState::read(directory, &entries)?;
-                Ok((foreign::topics(directory, &entries), Left::Kafkas(state)))
+                Ok((foreign::topics(directory, &entries), Left::Kafkas(state), Numbers::of(&entries, None)))
             }
             Owner::New | Owner::Riverbed => {
-                Ok((Registry::default(), Left::Ours { mark: CleanMark::default(), same_power: false }))
+                let left = Left::Ours { mark: CleanMark::default(), same_power: false };
+                Ok((Registry::default(), left, Numbers::default()))
             }
         }
     }
@@ -196,25 +202,31 @@ impl Inner {
     }
 
     /// Opens all topics. Answers whether all partitions that are here could be opened.
-    pub(super) fn open_topics(&self, registry: &Registry, left: &Left) -> Result<bool> {
+    pub(super) fn open_topics(&self, registry: &Registry, left: &Left, numbers: &Numbers) -> Result<bool> {
         let mut all = true;
         for (name, entry) in &registry.topics {
-            let state = self.open_topic(name, entry, left)?;
-            all &= state.changing.read().partitions.iter().all(is_open_or_elsewhere);
+            let state = self.open_topic(name, entry, left, numbers)?;
+            all &= state.changing.read().partitions.are_open();
             self.topics.write().insert(name.clone(), Arc::new(state));
         }
         Ok(all)
     }
 
-    pub(super) fn open_topic(&self, name: &TopicName, entry: &TopicEntry, left: &Left) -> Result<TopicState> {
+    pub(super) fn open_topic(
+        &self,
+        name: &TopicName,
+        entry: &TopicEntry,
+        left: &Left,
+        numbers: &Numbers,
+    ) -> Result<TopicState> {
         let config = Arc::new(entry.config.clone());
-        let partitions = (0..entry.partitions)
-            .map(|number| {
-                let id = TopicPartition::new(name.clone(), PartitionId::new(number));
-                let last_close = left.of(&id);
-                self.open_partition(id, entry.id, Arc::clone(&config), last_close)
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let open = |number| {
+            let id = TopicPartition::new(name.clone(), PartitionId::new(number));
+            let last_close = left.of(&id);
+            Ok((number, self.open_partition(id, entry.id, Arc::clone(&config), last_close)?))
+        };
+        let here = numbers.below(name, entry.partitions).map(open).collect::<Result<_>>()?;
+        let partitions = Partitions::new(entry.partitions, here);
         let changing = Changing { config: entry.config.clone(), partitions, deleted: false };
         Ok(TopicState { name: name.clone(), id: entry.id, changing: RwLock::new(changing) })
     }
@@ -240,7 +252,14 @@ impl Inner {
             OpenMode::ReadOnly => None,
         };
         let checked = identity::check(directory.as_ref(), topic, self.mode);
-        lenient(checked.and_then(|()| Partition::of_store(id, directory, &options, flusher)))
+        let opened = checked.and_then(|()| Partition::of_store(id, Arc::clone(&directory), &options, flusher));
+        match (lenient(opened)?, last_close) {
+            (Err(error), LastClose::Clean(_)) if error.kind() == ErrorKind::NotFound => {
+                let reason = CorruptionReason::Layout("it was there when the store was closed, and is gone".to_owned());
+                Ok(Err(Error::corrupt(0, reason).located(directory.path(), 0)))
+            }
+            (opened, _) => Ok(opened),
+        }
     }
 
     pub(super) fn topic(self: &Arc<Self>, name: &TopicName) -> Result<Topic> {
@@ -258,9 +277,22 @@ impl Inner {
     /// All partitions that are open.
     pub(super) fn partitions(&self) -> Vec<Partition> {
         let topics = self.topics.read();
-        let open =
-            |state: &Arc<TopicState>| state.changing.read().partitions.iter().flatten().cloned().collect::<Vec<_>>();
+        let open = |state: &Arc<TopicState>| state.changing.read().partitions.open().cloned().collect::<Vec<_>>();
         topics.values().flat_map(open).collect()
+    }
+
+    /// All partitions that are here and could not be opened, with what opening them answered.
+    pub(super) fn not_open(&self) -> Vec<(TopicPartition, Error)> {
+        let mut list = Vec::new();
+        for (name, state) in self.topics.read().iter() {
+            for (number, opened) in state.changing.read().partitions.here() {
+                let error = opened.as_ref().err().filter(|error| error.kind() != ErrorKind::NotFound);
+                list.extend(
+                    error.map(|error| (TopicPartition::new(name.clone(), PartitionId::new(number)), error.clone())),
+                );
+            }
+        }
+        list
     }
 
     pub(super) fn recovery(&self) -> Vec<(TopicPartition, Recovery)> {
@@ -268,8 +300,14 @@ impl Inner {
             return Vec::new();
         }
         let listed = |partition: &Partition| (partition.id().clone(), partition.recovery().clone());
-        let all = self.partitions().iter().map(listed).collect::<Vec<_>>();
-        all.into_iter().filter(|(_, recovery)| *recovery != Recovery::default()).collect()
+        let mut all = self.partitions().iter().map(listed).collect::<Vec<_>>();
+        all.retain(|(_, recovery)| *recovery != Recovery::default());
+        for (id, error) in self.not_open() {
+            let path = self.path().join(id.to_string());
+            all.push((id, Recovery::of_unopened(&path, &error)));
+        }
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all
     }
 
     pub(super) fn run_due(&self) {
@@ -294,9 +332,4 @@ fn lenient(opened: Result<Partition>) -> Result<Result<Partition>> {
         Err(error) => Err(error),
         Ok(partition) => Ok(Ok(partition)),
     }
-}
-
-/// A directory of Kafka's need not hold all partitions of a topic.
-pub(super) fn is_open_or_elsewhere(partition: &Result<Partition>) -> bool {
-    partition.as_ref().err().is_none_or(|error| error.kind() == ErrorKind::NotFound)
 }

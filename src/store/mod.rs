@@ -11,6 +11,7 @@ mod flusher;
 mod foreign;
 mod identity;
 mod inner;
+mod partitions;
 mod refresh;
 mod registry;
 mod side_by_side;

@@ -1,8 +1,11 @@
 //! A read-only store looks again at what a writer has changed since.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::error::{ErrorKind, Result};
 use crate::log::OpenMode;
 use crate::store::inner::{Inner, Left};
+use crate::store::partitions::{Numbers, Partitions};
 use crate::store::registry::{Registry, TopicEntry};
 use crate::store::topic::TopicState;
 use crate::sync::Arc;
@@ -30,14 +33,14 @@ impl Inner {
     }
 
     fn refresh_once(&self) -> Result<()> {
-        let (registry, left) = self.look()?;
+        let (registry, left, numbers) = self.look()?;
         self.drop_deleted(&registry);
         let mut first_error = None;
         for (name, entry) in &registry.topics {
             let known = self.topics.read().get(name).cloned();
             let refreshed = match known {
-                Some(state) => self.refresh_topic(&state, entry, &left),
-                None => self.open_topic(name, entry, &left).map(|state| {
+                Some(state) => self.refresh_topic(&state, entry, &left, &numbers),
+                None => self.open_topic(name, entry, &left, &numbers).map(|state| {
                     self.topics.write().insert(name.clone(), Arc::new(state));
                 }),
             };
@@ -57,26 +60,31 @@ impl Inner {
     }
 
     /// Opens what is new, and lets the others look again: without a lock that anybody else takes.
-    fn refresh_topic(&self, state: &TopicState, entry: &TopicEntry, left: &Left) -> Result<()> {
+    fn refresh_topic(&self, state: &TopicState, entry: &TopicEntry, left: &Left, numbers: &Numbers) -> Result<()> {
         let known = state.changing.read().partitions.clone();
         let config = Arc::new(entry.config.clone());
-        let mut partitions = Vec::with_capacity(entry.partitions as usize);
+        let (open, mut partitions) = (known.here().filter(|(_, opened)| opened.is_ok()), BTreeMap::new());
+        let here: BTreeSet<u32> =
+            open.map(|(number, _)| number).chain(numbers.below(&state.name, entry.partitions)).collect();
         let mut first_error = None;
-        for number in 0..entry.partitions {
+        for number in here {
             let id = TopicPartition::new(state.name.clone(), PartitionId::new(number));
             let last_close = left.of(&id);
-            match known.get(number as usize) {
+            match known.get(&state.name, number) {
                 Some(Ok(partition)) => {
                     partition.log().set_config(entry.config.clone());
                     first_error = first_error.or(partition.log().refresh(last_close).err());
-                    partitions.push(Ok(partition.clone()));
+                    partitions.insert(number, Ok(partition));
                 }
-                _ => partitions.push(self.open_partition(id, entry.id, Arc::clone(&config), last_close)?),
+                _ => {
+                    let opened = self.open_partition(id, entry.id, Arc::clone(&config), last_close)?;
+                    partitions.insert(number, opened);
+                }
             }
         }
         let mut changing = state.changing.write();
         changing.config = entry.config.clone();
-        changing.partitions = partitions;
+        changing.partitions = Partitions::new(entry.partitions, partitions);
         first_error.map_or(Ok(()), Err)
     }
 }

@@ -1,6 +1,6 @@
 //! Sizes and counts, as values: riverbed brings no metrics crate along.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::BudgetStats;
 use crate::log::Marks;
 use crate::partition::Partition;
@@ -11,8 +11,10 @@ use crate::types::{Offset, TopicPartition};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StoreStats {
-    /// By topic and number. A partition whose files cannot be a log's is left out.
+    /// By topic and number.
     pub partitions: Vec<PartitionStats>,
+    /// Those that are here and could not be opened, with what opening them answered.
+    pub not_open: Vec<(TopicPartition, Error)>,
     /// Bytes of all topics that are written and not yet synced.
     pub unsynced_bytes: u64,
     /// Descriptors and maps in use.
@@ -45,7 +47,8 @@ impl Inner {
     pub(super) fn stats(&self) -> Result<StoreStats> {
         self.check_open()?;
         let partitions = self.partitions().iter().map(PartitionStats::of).collect();
-        Ok(StoreStats { partitions, unsynced_bytes: self.unsynced_bytes(), budget: self.budget.stats() })
+        let not_open = self.not_open();
+        Ok(StoreStats { partitions, not_open, unsynced_bytes: self.unsynced_bytes(), budget: self.budget.stats() })
     }
 }
 

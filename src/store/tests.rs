@@ -374,6 +374,49 @@ fn a_wait_that_is_dropped_leaves_the_append() {
     store.close().unwrap();
 }
 
+/// A directory's name, or forty bytes of the list, made a million partitions of which none is here: each was looked for,
+/// and had an error kept for it.
+#[test]
+fn numbers_that_are_not_here_cost_nothing() {
+    let (disk, store) = prepared();
+    store.close().unwrap();
+    let mut registry = registry::Registry::read(disk.root().as_ref()).unwrap().unwrap();
+    registry.topics.values_mut().for_each(|entry| entry.partitions = 1 << 20);
+    registry.write(disk.root().as_ref()).unwrap();
+    let before = disk.calls(None);
+    let store = open(&disk);
+    assert!(disk.calls(None) - before < 100, "{} calls", disk.calls(None) - before);
+    let topic = store.topic("old").unwrap();
+    assert_eq!(topic.partition_count(), 1 << 20);
+    assert_eq!(topic.partition(1).unwrap().offsets().1.end, Offset::new(1));
+    assert_eq!(topic.partition(2).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(topic.partition(1 << 20).unwrap_err().kind(), ErrorKind::UnknownPartition);
+    store.close().unwrap();
+}
+
+/// A partition that did not open at all was on no list, and one whose directory is gone was taken for another broker's.
+#[test]
+fn a_partition_that_did_not_open_is_told() {
+    let (disk, store) = prepared();
+    store.close().unwrap();
+    disk.root().rename("old-0", "elsewhere").unwrap();
+    let below = disk.root().subdirectory("old-1").unwrap();
+    let name = below.list().unwrap().into_iter().find(|entry| entry.name.ends_with(".log")).unwrap().name;
+    below.rename(&name, "moved").unwrap();
+    below.create_subdirectory(&name).unwrap();
+    let store = open(&disk);
+    let told = |list: Vec<String>| assert_eq!(list, ["old-0", "old-1"]);
+    told(
+        store
+            .recovery()
+            .iter()
+            .map(|(id, recovery)| format!("{id}{}", ["", "?"][usize::from(recovery.damage.len() != 1)]))
+            .collect(),
+    );
+    told(store.stats().unwrap().not_open.iter().map(|(id, _)| id.to_string()).collect());
+    store.close().unwrap();
+}
+
 /// The power's identity was kept although a partition had not been opened, let alone cut: the next opening took what a
 /// power cut had left in it for damage.
 #[test]

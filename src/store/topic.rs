@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::LogConfig;
 use crate::partition::Partition;
 use crate::store::inner::Inner;
+use crate::store::partitions::Partitions;
 use crate::sync::{Arc, RwLock};
 use crate::types::{PartitionId, TopicId, TopicName};
 
@@ -65,8 +66,7 @@ pub(super) struct TopicState {
 /// What of a topic may change.
 pub(super) struct Changing {
     pub(super) config: LogConfig,
-    /// Each open, or with what its opening answered.
-    pub(super) partitions: Vec<Result<Partition>>,
+    pub(super) partitions: Partitions,
     pub(super) deleted: bool,
 }
 
@@ -86,7 +86,7 @@ impl Topic {
     /// How many partitions it has.
     #[must_use]
     pub fn partition_count(&self) -> u32 {
-        u32::try_from(self.state.changing.read().partitions.len()).unwrap_or(u32::MAX)
+        self.state.changing.read().partitions.count()
     }
 
     /// The configuration in force.
@@ -106,8 +106,8 @@ impl Topic {
         if changing.deleted {
             return Err(unknown(&self.state.name));
         }
-        changing.partitions.get(partition as usize).cloned().unwrap_or_else(|| {
-            let (name, count) = (&self.state.name, changing.partitions.len());
+        changing.partitions.get(&self.state.name, partition).unwrap_or_else(|| {
+            let (name, count) = (&self.state.name, changing.partitions.count());
             let message = format!("topic {name} has {count} partitions, number {partition} is none of them");
             Err(Error::new(ErrorKind::UnknownPartition, message))
         })
@@ -123,7 +123,11 @@ impl Topic {
         if changing.deleted {
             return Err(unknown(&self.state.name));
         }
-        Ok((0..).map(PartitionId::new).zip(changing.partitions.iter().cloned()).collect())
+        let all = (0..changing.partitions.count()).map(|number| {
+            let opened = changing.partitions.get(&self.state.name, number)?;
+            Some((PartitionId::new(number), opened))
+        });
+        Ok(all.flatten().collect())
     }
 
     /// Puts other settings in force, from the next append or roll on: those in `settings`, by Kafka's names.
