@@ -402,23 +402,18 @@ struct OwnCheckpoint {
 }
 
 /// Reads the checkpoint in the directory. One in a directory of Kafka's is from before Kafka had it, and says nothing.
-/// One that cannot be read says nothing either: then everything is recovered.
+/// One that is damaged says nothing either: then everything is recovered. One that the disk did not hand out may be good:
+/// the log is not opened, as it would forget where it starts.
 fn own_checkpoint(directory: &dyn Directory, options: &LogOptions) -> Result<OwnCheckpoint> {
     if matches!(options.last_close, LastClose::Kafka { .. }) {
         return Ok(OwnCheckpoint::default());
     }
     match Checkpoint::read(directory) {
         Ok(checkpoint) => Ok(OwnCheckpoint { checkpoint, damage: None }),
-        Err(error) if matches!(error.kind(), ErrorKind::Corruption | ErrorKind::Io) => {
-            let unreadable = || Corruption {
-                path: Some(directory.path().join(super::checkpoint::FILE)),
-                position: 0,
-                reason: CorruptionReason::SideFile(error.to_string()),
-            };
-            let damage = error.corruption().cloned().unwrap_or_else(unreadable);
-            Ok(OwnCheckpoint { checkpoint: None, damage: Some(damage) })
-        }
-        Err(error) => Err(error),
+        Err(error) => match error.corruption().cloned() {
+            Some(damage) => Ok(OwnCheckpoint { checkpoint: None, damage: Some(damage) }),
+            None => Err(error),
+        },
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::damage::directory;
 use super::*;
+use crate::io::sim::{Call, Failure, Fault};
 use crate::segment::file_name::{FileKind, file_name};
 
 fn names(disk: &SimDisk, ending: &str) -> Vec<String> {
@@ -89,6 +90,22 @@ fn a_transaction_index_that_tells_of_markers_to_come_is_made_anew() {
     let log = open(&disk, UNCLEAN);
     assert_eq!((log.end(ReadUpTo::Written), log.recovery().cut_bytes), (Offset::new(6), 0));
     assert_eq!(transactions::aborted(&log), [7, 7]);
+}
+
+/// The disk did not hand the checkpoint out, once. That was taken for damage: the log opened, did not know where it
+/// starts, and wrote that down.
+#[test]
+fn a_checkpoint_that_could_not_be_read_once_is_not_forgotten() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..10);
+    log.delete_records(..Offset::new(4)).unwrap();
+    log.sync().unwrap();
+    log.shut();
+    disk.fail(Fault::next(Call::Read, Failure::Device).on("log-checkpoint"));
+    let error = Log::open(directory(&disk), &options(UNCLEAN, 1 << 20)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    assert_eq!(open(&disk, UNCLEAN).log_start(), Offset::new(4));
 }
 
 /// The log's own checkpoint is damaged. The partition could not be opened at all; it means no more than that everything
