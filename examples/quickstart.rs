@@ -4,11 +4,13 @@
 //! ```sh
 //! cargo run --release --example quickstart [DIR]
 //! ```
+//!
+//! It starts over each time: a store that is in DIR is removed first. A DIR that holds anything else is refused.
 
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "an example: it prints, and measures time")]
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use riverbed::{
@@ -39,10 +41,8 @@ fn main() -> std::result::Result<(), Failure> {
     let dir = std::env::args().nth(1).map_or_else(|| root.join("target/quickstart"), PathBuf::from);
     let input = std::fs::read_to_string(root.join("examples/data/earthquakes.ndjson"))?;
     let quakes: Vec<Quake> = input.lines().map(parse).collect::<std::result::Result<_, _>>()?;
-    match std::fs::remove_dir_all(&dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-        _ => println!("riverbed quickstart in {}\n", dir.display()),
-    }
+    start_over(&dir)?;
+    println!("riverbed quickstart in {}\n", dir.display());
 
     let store = Store::open(&dir)?;
     let topic = store.create_topic("earthquakes", TopicConfig::default())?;
@@ -65,6 +65,18 @@ fn main() -> std::result::Result<(), Failure> {
     drop(partition);
     store.close()?;
     reopen(&dir, quakes.len())
+}
+
+/// Removes what an earlier run left, and nothing else.
+fn start_over(dir: &Path) -> std::result::Result<(), Failure> {
+    let is_empty = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?.next().is_none(),
+    };
+    if !is_empty && !dir.join("riverbed.topics").is_file() {
+        return Err(format!("{} holds something else than a riverbed store: it is left alone", dir.display()).into());
+    }
+    Ok(std::fs::remove_dir_all(dir)?)
 }
 
 fn parse(line: &str) -> std::result::Result<Quake, Failure> {
