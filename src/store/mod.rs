@@ -135,6 +135,37 @@ impl Store {
         self.0.0.create_topic(&TopicName::new(name)?, config)
     }
 
+    /// The topic of this name; created if it is not there yet. One that is there stays as it is, whatever `config` says.
+    /// Threads that ask at once get the same topic.
+    ///
+    /// # Errors
+    /// As [`Store::create_topic`], without [`ErrorKind::TopicExists`](crate::ErrorKind::TopicExists).
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// use riverbed::{Store, TopicConfig};
+    ///
+    /// let store = Store::open(dir.path())?;
+    /// let orders = store.topic_or_create("orders", TopicConfig::default().partitions(3))?;
+    /// let again = store.topic_or_create("orders", TopicConfig::default())?;
+    /// assert_eq!((again.id(), again.partition_count()), (orders.id(), 3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn topic_or_create(&self, name: &str, config: TopicConfig) -> Result<Topic> {
+        loop {
+            match self.topic(name) {
+                Err(error) if error.kind() == crate::error::ErrorKind::UnknownTopic => {}
+                found => return found,
+            }
+            match self.create_topic(name, config.clone()) {
+                // Somebody else was faster.
+                Err(error) if error.kind() == crate::error::ErrorKind::TopicExists => {}
+                created => return created,
+            }
+        }
+    }
+
     /// The topic of this name.
     ///
     /// # Errors

@@ -486,3 +486,23 @@ fn a_partition_that_kafka_removes_does_not_take_its_topic_along() {
     assert_eq!(store.topic("old").unwrap().partition(1).unwrap().offsets().1.end, Offset::new(1));
     assert!(disk.root().list().unwrap().iter().all(|entry| entry.name != doomed));
 }
+
+/// The README's program failed the second time that it was run: its topic was there.
+#[test]
+fn a_topic_that_is_there_already_is_found_and_left_as_it_is() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let asked = |partitions| store.topic_or_create("a", TopicConfig::default().partitions(partitions));
+    let ids: Vec<_> = std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..4).map(|_| scope.spawn(|| asked(3).unwrap().id())).collect();
+        asking.into_iter().map(|asking| asking.join().unwrap()).collect()
+    });
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    assert_eq!(asked(5).unwrap().partition_count(), 3);
+    let bad = [("a b", ErrorKind::InvalidTopic), ("b", ErrorKind::InvalidArgument)];
+    for (name, kind) in bad {
+        let refused = store.topic_or_create(name, TopicConfig::default().partitions(0)).map(drop).unwrap_err();
+        assert_eq!(refused.kind(), kind, "{refused}");
+    }
+    store.close().unwrap();
+}
