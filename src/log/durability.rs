@@ -333,6 +333,23 @@ impl Log {
     /// [`ErrorKind::OffsetOutOfRange`] above the log end. [`ErrorKind::Closed`]. If a write or sync fails meanwhile, what
     /// it failed with; [`ErrorKind::PreviousFailure`] for who comes later.
     pub(crate) async fn mark_reached(&self, offset: Offset, up_to: ReadUpTo) -> Result<()> {
+        self.await_mark(offset, up_to, || match self.marks.end() {
+            end if end < offset => {
+                let message = format!("offset {offset} is behind the log end {end}");
+                Err(Error::new(ErrorKind::OffsetOutOfRange, message))
+            }
+            _ => Ok(()),
+        })
+        .await
+    }
+
+    /// As [`Log::mark_reached`], and waits for offsets above the log end, too.
+    pub(crate) async fn mark_comes(&self, offset: Offset, up_to: ReadUpTo) -> Result<()> {
+        self.await_mark(offset, up_to, || Ok(())).await
+    }
+
+    /// Returns once the mark reaches `offset`, or `allowed` says that it is not to be waited for.
+    async fn await_mark(&self, offset: Offset, up_to: ReadUpTo, allowed: impl Fn() -> Result<()>) -> Result<()> {
         let mut waited = false;
         loop {
             self.check_open()?;
@@ -342,11 +359,7 @@ impl Log {
             }
             self.check_open()?;
             self.latch.check().map_err(|later| self.latch.first().filter(|_| waited).unwrap_or(later))?;
-            let end = self.marks.end();
-            if end < offset {
-                let message = format!("offset {offset} is behind the log end {end}");
-                return Err(Error::new(ErrorKind::OffsetOutOfRange, message));
-            }
+            allowed()?;
             waited = true;
             listening.told().await;
         }

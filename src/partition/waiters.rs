@@ -43,7 +43,23 @@ impl Partition {
     /// nothing more will be there until the partition is reopened.
     pub fn wait_readable(&self, offset: Offset, up_to: ReadUpTo, timeout: Duration) -> Result<()> {
         let behind = offset.checked_add(1).unwrap_or(Offset::MAX);
-        self.log().wait_mark(behind, up_to, Some(timeout))
+        self.log().wait_mark(behind, up_to, Some(timeout)).map_err(|error| match error.kind() {
+            ErrorKind::Timeout => Error::new(ErrorKind::Timeout, format!("nothing was readable at {offset} in time")),
+            _ => error,
+        })
+    }
+
+    /// As [`Partition::wait_readable`], as a future, without a time limit: it waits for offsets that nobody has written
+    /// yet, too. Needs no runtime, and leads no sync. Dropping it cancels the wait.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`]; once a write or sync has failed, what it failed with or [`ErrorKind::PreviousFailure`].
+    pub async fn readable(&self, offset: Offset, up_to: ReadUpTo) -> Result<()> {
+        let behind = offset.checked_add(1).unwrap_or(Offset::MAX);
+        if self.log().end(up_to) >= behind {
+            return Ok(());
+        }
+        self.log().mark_comes(behind, up_to).await
     }
 
     /// As [`Partition::wait_durable`], as a future. Dropping it cancels the wait, never the append. The sync is done by
@@ -79,5 +95,52 @@ impl Partition {
             return self.durable(offset).await;
         }
         self.log().mark_reached(offset, ReadUpTo::HighWatermark).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partition::PartitionOptions;
+    use crate::record::Record;
+
+    fn append(partition: &Partition) {
+        partition.append_record(&Record::new().value("v")).unwrap();
+    }
+
+    /// Who tailed a partition in a future had only waits for what was written already.
+    #[test]
+    fn a_future_waits_for_offsets_that_do_not_exist_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        let partition = Partition::open(dir.path().join("a-0"), PartitionOptions::default()).unwrap();
+        let next = Offset::new(1);
+        append(&partition);
+        block_on(partition.readable(Offset::ZERO, ReadUpTo::Written)).unwrap();
+        for up_to in [ReadUpTo::Written, ReadUpTo::Durable] {
+            let (asked, answer) = std::sync::mpsc::channel();
+            let reader = partition.clone();
+            let waiting = std::thread::spawn(move || {
+                asked.send(()).unwrap();
+                block_on(reader.readable(next, up_to))
+            });
+            answer.recv().unwrap();
+            append(&partition);
+            partition.sync().unwrap();
+            waiting.join().unwrap().unwrap();
+            assert!(partition.log().end(up_to) > next);
+        }
+        let reader = partition.clone();
+        let waiting = std::thread::spawn(move || block_on(reader.readable(Offset::MAX, ReadUpTo::Written)));
+        partition.close().unwrap();
+        assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Closed);
+    }
+
+    /// It named the offset behind the one that was asked for.
+    #[test]
+    fn a_wait_that_ends_names_the_offset_it_was_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let partition = Partition::open(dir.path().join("a-0"), PartitionOptions::default()).unwrap();
+        let late = partition.wait_readable(Offset::new(7), ReadUpTo::Written, Duration::ZERO).unwrap_err();
+        assert_eq!(late.to_string(), "nothing was readable at 7 in time");
     }
 }
