@@ -12,6 +12,7 @@ use crate::log::open::{CutReason, LastClose, OpenMode, Opening, Recovery};
 use crate::log::replay::{self, Replay};
 use crate::log::tail::{Tail, index_settings};
 use crate::record::BatchHeader;
+use crate::record::batch_header::HEADER_LEN;
 use crate::segment::file_name::{FileKind, file_name};
 use crate::segment::indexes::Indexes;
 use crate::segment::memory_index::IndexWriter;
@@ -236,7 +237,7 @@ impl<'a, 'o> Recovering<'a, 'o> {
                 }
                 Ok(None) if place >= trusted => break Stop::End,
                 Ok(None) => {
-                    self.note_damage(index, short(place, view.len()));
+                    self.note_damage(index, nothing(place, view.len()));
                     place = self.resume_behind(trusted);
                 }
                 Err(error) if place >= trusted => break Stop::Broken(error),
@@ -455,6 +456,11 @@ impl<'a, 'o> Recovering<'a, 'o> {
     }
 }
 
-fn short(place: usize, len: usize) -> Error {
-    Error::corrupt(place as u64, CorruptionReason::Truncated { expected: 1, found: len.saturating_sub(place) as u64 })
+/// Nothing stands where a batch was synced: the file ends there, or holds zeros.
+fn nothing(place: usize, len: usize) -> Error {
+    let reason = match len.saturating_sub(place) {
+        0 => CorruptionReason::Truncated { expected: HEADER_LEN as u64, found: 0 },
+        _ => CorruptionReason::Header("zeros instead of a batch".to_owned()),
+    };
+    Error::corrupt(place as u64, reason)
 }

@@ -25,14 +25,18 @@ pub(crate) fn next_at(bytes: &[u8], position: usize) -> Next {
         record::Next::Torn { expected, found } => {
             broken(Error::corrupt(0, CorruptionReason::Truncated { expected, found }))
         }
-        record::Next::Invalid(error) => broken(as_damage(error)),
+        record::Next::Invalid(error) => broken(as_damage(is_old_message(bytes, position), error)),
     }
 }
 
-/// A header that breaks a rule of the format is damage where it stands in a file; an old magic is not.
-fn as_damage(error: Error) -> Error {
+/// A header that breaks a rule of the format is damage where it stands in a file, and so is another magic, but in a
+/// message from before there were batches.
+fn as_damage(is_old: bool, error: Error) -> Error {
     match error.kind() {
-        ErrorKind::InvalidRecord => Error::corrupt(0, CorruptionReason::Header(error.to_string())),
+        ErrorKind::UnsupportedMagic if is_old => error,
+        ErrorKind::InvalidRecord | ErrorKind::UnsupportedMagic => {
+            Error::corrupt(0, CorruptionReason::Header(error.to_string()))
+        }
         _ => error,
     }
 }

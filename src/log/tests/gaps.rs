@@ -88,3 +88,22 @@ fn gaps_that_a_follower_was_given_stay_gaps() {
     let log = open(&disk, UNCLEAN);
     assert_eq!(values(&log, ReadUpTo::Written).iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [0, 3, 4, 8]);
 }
+
+/// A length that became another leads into the middle of some batch. Whatever stood at the place of the magic there was
+/// answered as an unsupported magic, without a word of where.
+#[test]
+fn a_wrong_length_is_damage_with_a_path_and_a_position() {
+    for bit in 0..6 {
+        let disk = SimDisk::new();
+        let (bases, ends) = closed(&disk);
+        let log = open(&disk, LastClose::Clean(ends));
+        let size = log.segments()[0].size() / bases[1].get();
+        log.shut();
+        disk.flip_bit(&directory(&disk).path().join(log_name(Offset::ZERO)), 2 * size + 11, bit).unwrap();
+        let log = open(&disk, LastClose::Clean(ends));
+        for offset in 2..bases[1].get() {
+            let told = corrupt(&log, offset);
+            assert!(told.contains(&log_name(Offset::ZERO)), "bit {bit}: {told}");
+        }
+    }
+}
