@@ -170,6 +170,14 @@ impl CheckpointFile {
         self.may_have_gaps.store(true, Ordering::Release);
     }
 
+    /// Takes over what another process has written to the file by now.
+    pub(crate) fn adopt(&self, checkpoint: Checkpoint) {
+        let mut written = self.written.lock();
+        let may_have_gaps = checkpoint.may_have_gaps || written.checkpoint.may_have_gaps;
+        written.checkpoint = Checkpoint { may_have_gaps, ..checkpoint };
+        self.may_have_gaps.store(may_have_gaps, Ordering::Release);
+    }
+
     /// Replaces the file with what `next` makes of it, if it makes anything. A failed write leaves the file as it was.
     pub(crate) fn update(
         &self,

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::error::{CorruptionReason, Error, ErrorKind, Result};
 use crate::io::FileRange;
+use crate::log::checkpoint::Checkpoint;
 use crate::log::segment_set::SegmentSet;
 use crate::log::{Log, replay};
 use crate::record::{Next, RecordBatch, next_batch};
@@ -126,7 +127,7 @@ impl Log {
         &self,
         up_to: ReadUpTo,
         isolation: Isolation,
-        work: impl Fn(&SegmentSet, Offset) -> Result<T>,
+        work: impl Fn(&Arc<SegmentSet>, Offset) -> Result<T>,
     ) -> Result<T> {
         loop {
             let (set, mark) = self.settled(|| self.marks.limit(up_to, isolation));
@@ -154,7 +155,7 @@ impl Log {
         Arc::ptr_eq(set, &self.segments.load())
     }
 
-    fn read_from(&self, set: &SegmentSet, mark: Offset, offset: Offset, limit: FetchLimit) -> Result<Fetched> {
+    fn read_from(&self, set: &Arc<SegmentSet>, mark: Offset, offset: Offset, limit: FetchLimit) -> Result<Fetched> {
         let end = self.marks.end().max(mark);
         if offset < set.log_start() || offset > end {
             return Err(out_of_range(offset, set.log_start(), end));
@@ -181,6 +182,10 @@ impl Log {
                     self.check_gap(segment, position, offset, segment_end)?;
                     continue;
                 }
+                Fetch::Unsettled if offset < segment_end => {
+                    self.check_settled(set, segment, offset..segment_end)?;
+                    continue;
+                }
                 Fetch::Beyond | Fetch::Nothing(_) | Fetch::Unsettled => continue,
             };
             if !limit.at_least_one && run.bytes.len() > limit.max_bytes {
@@ -204,6 +209,34 @@ impl Log {
         }
         let reason = CorruptionReason::BaseOffset { expected: from.as_i64(), found: to.as_i64() };
         Err(Error::corrupt(position, reason).located(segment.region().path(), 0))
+    }
+
+    /// Whether the start of `range` may be missing in a file that another process may be writing. Below the recovery
+    /// point it may not: what is there is synced, and a cut lowers that point on the disk before it takes anything.
+    ///
+    /// The file is looked at between two looks at the checkpoint. Where a cut came in between, or newer segments, the
+    /// next read decides.
+    fn check_settled(&self, set: &Arc<SegmentSet>, segment: &Segment, range: Range<Offset>) -> Result<()> {
+        let known = self.checkpoint.get();
+        let gaps = known.may_have_gaps;
+        if range.start >= known.recovery_point.offset || !self.is_current(set) {
+            return Ok(());
+        }
+        if !matches!(segment.fetch(range.clone(), 1, gaps)?, Fetch::Unsettled) {
+            return Ok(());
+        }
+        let position = segment.len_below(range.start)?;
+        let view = segment.view()?;
+        let rest = usize::try_from(position).ok().and_then(|position| view.get(position..)).unwrap_or_default();
+        match Checkpoint::read(self.directory.as_ref())? {
+            Some(now) if now.cuts == known.cuts => {}
+            _ => return Ok(()),
+        }
+        if rest.iter().any(|byte| *byte != 0) {
+            let reason = CorruptionReason::Header("zeros instead of a batch".to_owned());
+            return Err(Error::corrupt(position, reason).located(segment.region().path(), 0));
+        }
+        self.check_gap(segment, position, range.start, range.end)
     }
 
     /// Aborted transactions with records in `range`. The entry lies with the marker, so segments from `first` on are
@@ -270,7 +303,7 @@ impl Log {
     /// As [`Log::offset_for_time`].
     pub fn offset_of_max_timestamp(&self, up_to: ReadUpTo) -> Result<Option<OffsetTimestamp>> {
         self.check_open()?;
-        self.on_current_set(up_to, Isolation::ReadUncommitted, Self::find_largest)
+        self.on_current_set(up_to, Isolation::ReadUncommitted, |set, mark| Self::find_largest(set, mark))
     }
 
     fn find_largest(set: &SegmentSet, mark: Offset) -> Result<Option<OffsetTimestamp>> {

@@ -33,6 +33,8 @@ impl Log {
         self.marks.store(&writer.marks, &lowered);
         self.publish(&writer, fresh.segments.load().as_ref().clone());
         self.marks.store(&lowered, &fresh_writer.marks);
+        // Behind the segments: what it says of them is never older than they are.
+        self.checkpoint.adopt(fresh.checkpoint.get());
         writer.marks = fresh_writer.marks;
         drop(fresh_writer);
         drop(writer);

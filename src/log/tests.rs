@@ -190,6 +190,7 @@ mod gaps;
 mod kafkas;
 mod larger;
 mod marks;
+mod read_only;
 mod recovery;
 mod remapped;
 mod transaction_model;
