@@ -140,7 +140,12 @@ impl Log {
             LastClose::Kafka { .. } => opening.recovered(false)?,
         };
         found.recovery.damage.splice(0..0, opening.damage.clone());
-        Ok(opening.into_log(found))
+        let log = opening.into_log(found);
+        if options.mode == OpenMode::Write && log.marks.durable() < log.marks.end() {
+            // A failed sync stops writes (P4), and what is there can be read: no reason to refuse the log.
+            log.sync().ok();
+        }
+        Ok(log)
     }
 }
 

@@ -3,7 +3,8 @@
 pub enum ReadUpTo {
     /// All that is written: survives this process, not a power cut. Kafka's `LOG_END`.
     Written,
-    /// What is synced: survives a power cut.
+    /// What is synced: survives a power cut. After a crash, an opening for writing syncs what it kept; one that is
+    /// read-only knows what the last writer noted on the disk, which may be less.
     Durable,
     /// What is committed: below the high watermark. Kafka's `HIGH_WATERMARK`.
     #[default]

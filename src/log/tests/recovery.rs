@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::io::Directory;
-use crate::io::sim::Call;
+use crate::io::sim::{Call, CrashMode, Failure, Fault, Left, PowerCut, Random};
 use crate::segment::file_name::{FileKind, Suffix, file_name, parse_file_name};
 
 fn directory(disk: &SimDisk) -> Arc<dyn Directory> {
@@ -238,4 +238,47 @@ fn what_appending_needs_is_loaded_by_the_first_append_and_only_once() {
         log.append(&transactions::record(2), AppendOrigin::Client).unwrap();
         assert_eq!(calls(), active, "all is there");
     }
+}
+
+/// Each record was acknowledged as durable, then the process was killed. Opened again, the log hid all but the first
+/// from who reads what is durable, until somebody happened to sync.
+#[test]
+fn what_was_durable_is_durable_again_when_the_opening_returns() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    for number in 0..5 {
+        fill(&log, number..number + 1);
+        log.sync().unwrap();
+    }
+    log.shut();
+    let log = open(&disk, UNCLEAN);
+    assert_eq!(values(&log, ReadUpTo::Durable), numbered(0..5));
+    fill(&log, 5..30);
+    log.shut();
+    let log = open(&disk, UNCLEAN);
+    assert_eq!(values(&log, ReadUpTo::Durable), numbered(0..30));
+    log.shut();
+    let power_cut = CrashMode::PowerCut(PowerCut::leaving(Left::Nothing));
+    let log = open(&disk.crash_state(&mut Random::new(1), power_cut), LastClose::Unclean { same_power: false });
+    assert_eq!(values(&log, ReadUpTo::Durable), numbered(0..30));
+}
+
+/// The sync of an opening may fail like any other: the log can be read, and takes no more.
+#[test]
+fn an_opening_whose_sync_fails_leaves_a_log_that_can_be_read() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..5);
+    log.shut();
+    // The one before it sees to the file's length.
+    disk.fail(Fault::next(Call::Sync, Failure::Device).on(".log").after(1));
+    let log = open(&disk, UNCLEAN);
+    assert_eq!(values(&log, ReadUpTo::Written), numbered(0..5));
+    assert_eq!(values(&log, ReadUpTo::Durable), []);
+    assert_eq!(log.append(&batch(&["x"]), AppendOrigin::Client).unwrap_err().kind(), ErrorKind::PreviousFailure);
+    assert_eq!(log.sync().unwrap_err().kind(), ErrorKind::PreviousFailure);
+    log.shut();
+    let log = open(&disk, UNCLEAN);
+    assert_eq!(values(&log, ReadUpTo::Durable), numbered(0..5));
+    fill(&log, 5..6);
 }
