@@ -111,7 +111,8 @@ fn a_tail_is_cut_on_the_users_word() {
     let path = dir.path().to_str().unwrap();
     let told = run(["truncate", "t", "0", "51", "--dir", path, "--json"]).good();
     assert_eq!(told, "{\"log_end\":50}\n", "a batch that holds the offset goes as a whole");
-    assert_eq!(run(["truncate", "t", "0", "7", "--dir", path]).good(), "t-0 ends at 6 now\n");
+    assert_eq!(run(["truncate", "t", "0", "7", "--dir", path]).good(), "t-0: removed 6..50, ends at 6 now\n");
+    assert_eq!(run(["truncate", "t", "0", "7", "--dir", path]).good(), "t-0 ends at 6 now\n", "nothing goes");
     assert_eq!(run(["consume", "t", "--dir", path]).good().lines().count(), 6);
     verify(&dir, &[]).good();
     run(["truncate", "t", "1", "0", "--dir", path]).failed(1, "UnknownPartition");

@@ -229,7 +229,7 @@ fn a_log_is_cut() {
     let (_dir, mut shell) = shell("lines-truncate");
     shell.ok("create t 1");
     shell.ok("fill t 0 s 10 10 batch=1");
-    assert_eq!(shell.answer("truncate t 0 4"), "ok {}");
+    assert_eq!(shell.answer("truncate t 0 4"), r#"ok {"log_end":4}"#);
     assert_eq!(shell.ok("offsets t 0")["log_end"], 4);
     assert_eq!(shell.ok("append t 0 k v")["offset"], 4);
     shell.err("truncate t 0 -1", "OffsetOutOfRange");

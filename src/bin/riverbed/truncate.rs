@@ -16,7 +16,7 @@ pub struct Args {
     /// The partition
     #[arg(allow_negative_numbers = true)]
     partition: i64,
-    /// The first offset that goes
+    /// Where to cut: the batch that holds this offset goes as a whole, and all behind it
     #[arg(allow_negative_numbers = true)]
     offset: i64,
 }
@@ -25,11 +25,13 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context, out: &mut dyn Write) -> Outcome {
     let store = data_dir::open_to_change(context.dir()?)?;
     let partition = numbers::partition(&store.topic(&args.topic)?, args.partition)?.1;
-    partition.truncate(numbers::offset(args.offset)?)?;
-    let end = partition.offsets().1.end;
+    let before = partition.offsets().1.end;
+    let end = partition.truncate(numbers::offset(args.offset)?)?;
     store.close()?;
     let line = if context.json {
         Object::new().with("log_end", end.get()).to_string()
+    } else if end < before {
+        format!("{}-{}: removed {end}..{before}, ends at {end} now", args.topic, args.partition)
     } else {
         format!("{}-{} ends at {end} now", args.topic, args.partition)
     };

@@ -173,8 +173,8 @@ impl Session {
     }
 
     fn truncate(&self, place: &Place, at: i64) -> Fields {
-        self.partition(place)?.truncate(numbers::offset(at)?)?;
-        Ok(Object::new())
+        let end = self.partition(place)?.truncate(numbers::offset(at)?)?;
+        Ok(Object::new().with("log_end", end.get()))
     }
 }
 
