@@ -44,6 +44,42 @@ fn nothing_is_wrong_with_a_good_directory() {
     assert_eq!(verify(&dir, &["--json"]).good(), "");
 }
 
+/// Somebody new could not tell silence from nothing done: a path that is no store was well, too.
+#[test]
+fn what_was_verified_is_told_and_what_is_no_store_is_refused() {
+    let dir = store();
+    assert_eq!(verify(&dir, &[]).err, "verified 1 topic, 1 partition, 50 batches, 100 records: no problem\n");
+    assert_eq!(verify(&dir, &["--json"]).err, "");
+    let ran = run(["verify", "--dir", dir.join("t-0").to_str().unwrap()]);
+    ran.failed(1, "InvalidArgument");
+    assert!(ran.last_error().contains("partition t-0: try "), "{ran:?}");
+    let empty = TestDir::scratch("verify-empty");
+    assert_eq!(verify(&empty, &[]).err, "verified 0 topics, 0 partitions, 0 batches, 0 records: no problem\n");
+}
+
+/// Only the shell's line `recovery` said that opening had cut something.
+#[test]
+fn what_opening_cut_is_told_on_standard_error() {
+    let dir = store();
+    let path = dir.path().to_str().unwrap();
+    assert_eq!(run(["flush", "--dir", path]).err, "", "nothing happened");
+    for command in [&["flush"][..], &["topic", "alter", "t", "--partitions", "1"], &["truncate", "t", "0", "99"]] {
+        let mut shell = Shell::open(dir.path(), &[]);
+        shell.ok("append t 0 k v");
+        shell.give("crash");
+        shell.end();
+        let last = files(&dir, ".log").pop().unwrap();
+        let file = OpenOptions::new().write(true).open(&last).unwrap();
+        let bytes = fs::read(&last).unwrap();
+        let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64 + 1;
+        file.write_all_at(&[0xff; 70], end + 1).unwrap();
+        let ran = run([command, &["--dir", path]].concat());
+        let told: Vec<&str> = ran.err.lines().filter(|line| line.starts_with("recovered: t-0: ")).collect();
+        assert_eq!(told.len(), 1, "{command:?}: {ran:?}");
+        assert!(told[0].contains(" of an unfinished tail were cut: "), "{ran:?}");
+    }
+}
+
 #[test]
 fn a_flipped_bit_anywhere_is_found_with_its_place() {
     let dir = store();

@@ -24,3 +24,8 @@ pub fn offset(number: i64) -> Result<Offset, Failure> {
     let message = || format!("there is no offset {number}");
     Offset::from_i64(number).ok_or_else(|| Failure::new(ErrorKind::OffsetOutOfRange, message()))
 }
+
+/// A count of something, for people.
+pub fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}

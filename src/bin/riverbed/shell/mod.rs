@@ -16,6 +16,7 @@ use std::sync::Arc;
 use riverbed::{Clock, ErrorKind, ManualClock, StoreConfig, SystemClock};
 
 use crate::context::Context;
+use crate::data_dir;
 use crate::failure::{Failure, Outcome, Stop};
 use crate::input::Input;
 use crate::json::Object;
@@ -66,6 +67,7 @@ fn open(args: &Args, context: &Context) -> Result<Session, Failure> {
         None => Arc::new(system),
     };
     let store = StoreConfig::default().clock(Arc::clone(&clock)).open(&path)?;
+    data_dir::tell_recovery(&store);
     Ok(Session { store, manual, clock, interrupt: context.interrupt.clone(), path })
 }
 

@@ -92,11 +92,12 @@ pub fn check(
             findings.problem(Problem::opening(path, &lost));
         }
         log.read(&header, &mut bytes)?;
-        if let Err(error) = batch(&bytes) {
+        let records = batch(&bytes).unwrap_or_else(|error| {
             findings.problem(Problem::error(path, log.position(), &error));
-        }
+            0
+        });
         log.skip(&header);
-        findings.advance(header.size() as u64);
+        findings.advance(header.size() as u64, records);
         if findings.interrupted() {
             return Ok(());
         }
@@ -118,11 +119,13 @@ fn header(log: &LogFile, extent: Extent, findings: &mut Findings<'_>) -> io::Res
     Ok(None)
 }
 
-/// Decodes all of a batch.
-fn batch(bytes: &[u8]) -> Result<(), Error> {
+/// Decodes all of a batch, and counts its records.
+fn batch(bytes: &[u8]) -> Result<u64, Error> {
     let batch = RecordBatch::parse(bytes)?;
+    let mut count = 0;
     for record in batch.payload(&DecompressionLimits::default())?.records() {
         record?;
+        count += 1;
     }
-    Ok(())
+    Ok(count)
 }

@@ -3,17 +3,19 @@
 mod log;
 mod partition;
 
-use std::io::Write;
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use riverbed::{ErrorKind, Partition, PartitionId, Store, TopicPartition};
 
 use crate::context::Context;
-use crate::data_dir;
+use crate::data_dir::{self, REGISTRY};
 use crate::failure::{Failure, Outcome, Stop};
-use crate::files::Problem;
+use crate::files::{Problem, read_failed};
 use crate::interrupt::Interrupt;
 use crate::json::Object;
+use crate::numbers::counted;
 use crate::progress::Progress;
 use partition::{PartitionFiles, SegmentFile};
 
@@ -37,6 +39,7 @@ const STORE_FILES: [&str; 6] = [
 pub fn run(context: &Context, out: &mut dyn Write) -> Outcome {
     let dir = context.dir()?;
     let store = data_dir::open_to_read(dir)?;
+    refuse_stranger(&store, dir)?;
     let bytes = store.stats()?.partitions.iter().map(|stats| stats.bytes).sum();
     let findings = self::store(&store, dir, &context.interrupt, Progress::of_bytes(Some(bytes)))?;
     context.interrupt.check()?;
@@ -49,9 +52,38 @@ pub fn run(context: &Context, out: &mut dyn Write) -> Outcome {
         writeln!(out, "{line}").map_err(|error| Stop::output(&error))?;
     }
     match findings.problems.len() {
-        0 => Ok(()),
+        0 => {
+            if !context.json {
+                let _unheard = writeln!(io::stderr(), "verified {}: no problem", findings.counts);
+            }
+            Ok(())
+        }
         count => Err(Failure::new(ErrorKind::Corruption, format!("{count} problems in {}", dir.display())).into()),
     }
+}
+
+/// Refuses a directory that holds files, but neither a store of riverbed's nor partitions of Kafka's. One that is still
+/// empty will be a store.
+fn refuse_stranger(store: &Store, dir: &Path) -> Outcome {
+    if !store.topics()?.is_empty() || [REGISTRY, "meta.properties"].iter().any(|name| dir.join(name).exists()) {
+        return Ok(());
+    }
+    let entries = fs::read_dir(dir).map_err(|error| read_failed(dir, &error))?;
+    let mut names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let is_nothing_yet = |name: String| name.starts_with('.') || name.starts_with("riverbed.") || name == "lost+found";
+    if names.all(is_nothing_yet) {
+        return Ok(());
+    }
+    let real = fs::canonicalize(dir).map_err(|error| read_failed(dir, &error))?;
+    let id = real.file_name().and_then(|name| TopicPartition::from_directory_name(name.to_str()?));
+    let hint = match (id, real.parent()) {
+        (Some(id), Some(parent)) => {
+            format!("; it is named as the directory of partition {id}: try {}", parent.display())
+        }
+        _ => String::new(),
+    };
+    let message = format!("{} is neither a riverbed store nor a directory of Kafka's{hint}", dir.display());
+    Err(Failure::new(ErrorKind::InvalidArgument, message).into())
 }
 
 /// Checks every partition of an open store, whose files lie in `dir`.
@@ -66,6 +98,7 @@ pub fn store<'a>(
         partition::side_file(&dir.join(name), &mut findings);
     }
     for topic in store.topics()? {
+        findings.counts.topics += 1;
         for number in 0..topic.partition_count() {
             let id = TopicPartition::new(topic.name().clone(), PartitionId::new(number));
             self::partition(store, dir, &id, &mut findings);
@@ -76,11 +109,14 @@ pub fn store<'a>(
 
 /// Checks a partition; again, if there was something wrong and a writer has changed the files since.
 fn partition(store: &Store, dir: &Path, id: &TopicPartition, findings: &mut Findings<'_>) {
-    let known = (findings.problems.len(), findings.tails.len());
+    let known = (findings.problems.len(), findings.tails.len(), findings.counts);
     let mut found = files(store, dir, id);
     for tries_left in (0..TRIES).rev() {
         match &found {
-            Ok((partition, files)) => files.check(partition, findings),
+            Ok((partition, files)) => {
+                findings.counts.partitions += 1;
+                files.check(partition, findings);
+            }
             Err(error) if error.kind() == ErrorKind::UnknownTopic || data_dir::is_elsewhere(dir, error) => return,
             Err(error) => findings.problem(Problem::opening(&dir.join(id.to_string()), error)),
         }
@@ -95,6 +131,7 @@ fn partition(store: &Store, dir: &Path, id: &TopicPartition, findings: &mut Find
         }
         findings.problems.truncate(known.0);
         findings.tails.truncate(known.1);
+        findings.counts = known.2;
         found = again;
     }
 }
@@ -141,17 +178,36 @@ impl std::fmt::Display for Tail {
     }
 }
 
+/// How much a check has read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    topics: u64,
+    partitions: u64,
+    batches: u64,
+    records: u64,
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let topics = counted(self.topics, "topic", "topics");
+        let partitions = counted(self.partitions, "partition", "partitions");
+        let batches = counted(self.batches, "batch", "batches");
+        write!(f, "{topics}, {partitions}, {batches}, {}", counted(self.records, "record", "records"))
+    }
+}
+
 /// What a check has found so far.
 pub struct Findings<'a> {
     interrupt: &'a Interrupt,
     progress: Progress,
     pub problems: Vec<Problem>,
     pub tails: Vec<Tail>,
+    counts: Counts,
 }
 
 impl<'a> Findings<'a> {
     pub fn new(interrupt: &'a Interrupt, progress: Progress) -> Self {
-        Self { interrupt, progress, problems: Vec::new(), tails: Vec::new() }
+        Self { interrupt, progress, problems: Vec::new(), tails: Vec::new(), counts: Counts::default() }
     }
 
     fn problem(&mut self, problem: Problem) {
@@ -162,7 +218,9 @@ impl<'a> Findings<'a> {
         self.tails.push(tail);
     }
 
-    fn advance(&self, bytes: u64) {
+    fn advance(&mut self, bytes: u64, records: u64) {
+        self.counts.batches += 1;
+        self.counts.records += records;
         self.progress.add(bytes);
     }
 
