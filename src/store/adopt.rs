@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::{Budget, Directory, OpenMode as IoMode, OsDirectory};
+use crate::io::{Budget, Directory, Entry, OpenMode as IoMode, OsDirectory};
 use crate::log::OpenMode;
 use crate::store::StoreConfig;
 use crate::store::clean_mark::CleanMark;
@@ -27,12 +27,11 @@ pub(super) fn adopt_in(
     config: StoreConfig,
     budget: Arc<Budget>,
 ) -> Result<Vec<TopicName>> {
+    // Looked at first, so that no lock file is left in a directory that is somebody else's.
+    check_owner(directory.as_ref(), &directory.list()?)?;
     let lock = directory.lock()?;
     let entries = directory.list()?;
-    if foreign::owner(&entries) != Owner::Kafka {
-        let message = format!("{} is no directory of Kafka's", directory.path().display());
-        return Err(Error::new(ErrorKind::InvalidArgument, message));
-    }
+    check_owner(directory.as_ref(), &entries)?;
     let mut registry = foreign::topics(directory.as_ref(), &entries);
     for topic in registry.topics.values_mut().filter(|topic| topic.id.is_zero()) {
         topic.id = foreign::random_id();
@@ -49,6 +48,16 @@ pub(super) fn adopt_in(
     lock.keep_power()?;
     registry.write(directory.as_ref())?;
     Ok(registry.topics.into_keys().collect())
+}
+
+fn check_owner(directory: &dyn Directory, entries: &[Entry]) -> Result<()> {
+    let what = match foreign::owner(entries) {
+        Owner::Kafka => return Ok(()),
+        Owner::Riverbed => "a riverbed store already",
+        Owner::New => "no directory of Kafka's",
+    };
+    let message = format!("{} is {what}", directory.path().display());
+    Err(Error::new(ErrorKind::InvalidArgument, message))
 }
 
 /// Has each partition write down where it starts and ends, which Kafka's files do not say once the directory is ours.

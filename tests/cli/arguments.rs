@@ -54,6 +54,7 @@ fn help_and_version_go_to_standard_output() {
     for line in [["--help"].as_slice(), &["dump", "--help"], &["help"]] {
         assert!(run(line).good().contains("Usage: riverbed"), "{line:?}");
     }
+    assert!(run(["--help"]).good().contains("Exit status: 0 done, 1 failed, 2 usage, 130 after an interrupt"));
     assert_eq!(run(["--version"]).good(), format!("riverbed {}\n", env!("CARGO_PKG_VERSION")));
 }
 

@@ -123,7 +123,17 @@ fn kafkas_directory_must_be_adopted_before_it_is_written() {
     let names = run(["adopt", "--dir", dir]).good();
     assert_eq!(names, run(["topic", "list", "--dir", dir]).good());
     assert_eq!(names.lines().count(), 23);
-    run(["adopt", "--dir", dir]).failed(1, "InvalidArgument");
+    let again = run(["adopt", "--dir", dir]);
+    again.failed(1, "InvalidArgument");
+    assert!(again.last_error().ends_with(" is a riverbed store already"), "{again:?}");
+}
+
+/// A lock file stayed behind.
+#[test]
+fn a_directory_that_is_not_adopted_is_left_as_it_is() {
+    let directory = TestDir::scratch("not-adopted");
+    run(["adopt", "--dir", directory.path().to_str().unwrap()]).failed(1, "InvalidArgument");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
 #[test]

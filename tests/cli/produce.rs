@@ -216,5 +216,5 @@ fn progress_is_told_on_standard_error_only_if_asked_for() {
     let dir = store("1");
     let ran = produce(&dir, "x\n", &["--progress"]);
     assert_eq!(ran.status, 0);
-    assert!(ran.out.starts_with("1 records"), "{ran:?}");
+    assert!(ran.out.starts_with("1 record,"), "{ran:?}");
 }

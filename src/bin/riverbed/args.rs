@@ -6,9 +6,12 @@ use clap::{Parser, Subcommand};
 
 use crate::{consume, dump, produce, shell, topic, truncate};
 
+/// What the program ends with, for `--help`.
+const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed, 2 usage, 130 after an interrupt";
+
 /// A durable event log in Apache Kafka's own on-disk format: looks into a data directory, and drives it from scripts.
 #[derive(Debug, Parser)]
-#[command(name = "riverbed", version, arg_required_else_help = true)]
+#[command(name = "riverbed", version, arg_required_else_help = true, after_help = EXIT_STATUS)]
 pub struct Args {
     /// The data directory
     #[arg(long, global = true)]
@@ -36,7 +39,10 @@ pub enum Command {
     Verify,
     /// Show topics, partitions, segments, bytes, offsets and rates
     Stats,
-    /// Make a directory of Kafka's one of riverbed's
+    /// Make a directory of Kafka's one of riverbed's; the broker must be stopped
+    ///
+    /// Writes the list of topics, with default settings, and a checkpoint into each partition; what an unclean stop left
+    /// unfinished is cut. Segments stay as they are. From then on riverbed writes the directory.
     Adopt,
     /// Cut a damaged tail
     Truncate(truncate::Args),

@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::data_dir;
 use crate::failure::{Outcome, Stop};
 use crate::json::Object;
+use crate::numbers::counted;
 use crate::table::{self, table};
 
 /// Prints a line a partition, and a sum for people.
@@ -114,6 +115,11 @@ fn for_people(rows: &[(&PartitionStats, Option<Rates>)]) -> String {
     ];
     let (segments, bytes) =
         rows.iter().fold((0, 0), |(segments, bytes), (stats, _)| (segments + stats.segments, bytes + stats.bytes));
-    let sum = format!("{} partitions, {segments} segments, {}\n", rows.len(), table::bytes(bytes));
+    let sum = format!(
+        "{}, {}, {}\n",
+        counted(rows.len() as u64, "partition", "partitions"),
+        counted(segments as u64, "segment", "segments"),
+        table::bytes(bytes)
+    );
     table(&columns, rows.iter().map(cells)) + &sum
 }

@@ -133,7 +133,8 @@ fn describe(topic: &Topic, json: bool, out: &mut dyn Write) -> Outcome {
         format!("{}\n", head(topic).with("partitions", list).with("configs", configs(&config)))
     } else {
         let settings: String = config.non_default().iter().map(|(name, value)| format!(" {name}={value}")).collect();
-        let head = format!("{}, id {}, {} partitions{settings}\n", topic.name(), topic.id(), partitions.len());
+        let count = numbers::counted(partitions.len() as u64, "partition", "partitions");
+        let head = format!("{}, id {}, {count}{settings}\n", topic.name(), topic.id());
         let rows = partitions.iter().map(|(number, partition)| row(number.get(), partition));
         head + &table(&[">partition", ">log start", ">last stable", ">high watermark", ">durable", ">log end"], rows)
     };

@@ -51,7 +51,7 @@ pub struct Args {
     /// Show at most so many records
     #[arg(long, value_name = "N")]
     max: Option<u64>,
-    /// Whether records of transactions that were aborted or are open count
+    /// Whether records of transactions that were aborted or are open count: read_uncommitted, or not: read_committed
     #[arg(long, value_name = "ISOLATION", default_value = "read_uncommitted", value_parser = isolation)]
     isolation: Isolation,
 }
@@ -167,7 +167,7 @@ impl Source {
         let from = match from {
             From::Earliest => log_start,
             From::Latest => end,
-            From::Offset(offset) => check(offset, log_start, marks.end)?,
+            From::Offset(offset) => check(number, offset, log_start, marks.end)?,
             From::Time(time) => {
                 let found = partition.offset_for_time(time::searched(time), ReadUpTo::Written)?;
                 found.map_or(end, |found| found.offset)
@@ -221,10 +221,10 @@ impl Source {
     }
 }
 
-fn check(offset: i64, start: Offset, end: Offset) -> Result<Offset, Failure> {
+fn check(number: u32, offset: i64, start: Offset, end: Offset) -> Result<Offset, Failure> {
     let found = Offset::from_i64(offset).filter(|offset| (start..=end).contains(offset));
     found.ok_or_else(|| {
-        let message = format!("offset {offset} is not between log start {start} and log end {end}");
+        let message = format!("partition {number}: offset {offset} is not between log start {start} and log end {end}");
         Failure::new(ErrorKind::OffsetOutOfRange, message)
     })
 }

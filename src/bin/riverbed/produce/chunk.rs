@@ -40,6 +40,8 @@ pub struct Chunk {
 struct Batch {
     partition: Partition,
     builder: BatchBuilder,
+    /// How many bytes the values in it have.
+    bytes: u64,
 }
 
 impl Chunk {
@@ -76,7 +78,7 @@ impl Chunk {
         self.records
     }
 
-    /// How many bytes their values had.
+    /// How many bytes the values of these had.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -97,9 +99,10 @@ impl Chunk {
         }
         let number = self.choose(extracted);
         let now = self.now();
-        let builder = &mut self.batch(number)?.builder;
-        let place = builder.record_count() as u64;
-        builder.push(&record, now)?;
+        let batch = self.batch(number)?;
+        let place = batch.builder.record_count() as u64;
+        batch.builder.push(&record, now)?;
+        batch.bytes += value.len() as u64;
         self.order.push((number, place));
         self.gathered += value.len();
         Ok(())
@@ -116,7 +119,7 @@ impl Chunk {
             Entry::Vacant(place) => {
                 let mut builder = BatchBuilder::new();
                 builder.compression(self.compression);
-                Ok(place.insert(Batch { partition: self.topic.partition(number)?, builder }))
+                Ok(place.insert(Batch { partition: self.topic.partition(number)?, builder, bytes: 0 }))
             }
         }
     }
@@ -126,8 +129,12 @@ impl Chunk {
         let mut bases: BTreeMap<u32, Offset> = BTreeMap::new();
         let mut failed = Ok(());
         for (number, batch) in &mut self.batches {
+            let bytes = std::mem::take(&mut batch.bytes);
             match append(batch, self.acks) {
-                Ok(base) => bases.extend(base.map(|base| (*number, base))),
+                Ok(base) => {
+                    self.bytes += bytes;
+                    bases.extend(base.map(|base| (*number, base)));
+                }
                 Err(error) => failed = failed.and(Err(Stop::from(error))),
             }
         }
@@ -139,7 +146,6 @@ impl Chunk {
                 writeln!(out, "{line}").map_err(|error| Stop::output(&error))?;
             }
         }
-        self.bytes += self.gathered as u64;
         self.gathered = 0;
         self.partitioner.turn();
         failed

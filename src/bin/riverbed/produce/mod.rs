@@ -19,6 +19,7 @@ use crate::files::read_failed;
 use crate::input::Input;
 use crate::interrupt::Interrupt;
 use crate::lines::{Lines, Next};
+use crate::numbers::counted;
 use crate::progress::Progress;
 use crate::table;
 use chunk::Chunk;
@@ -182,7 +183,8 @@ fn summary(records: u64, bytes: u64, took: Duration) -> String {
     #[expect(clippy::cast_precision_loss, reason = "rates are for people")]
     let rate = |amount: u64| amount as f64 / seconds;
     let (bytes, megabytes) = (table::bytes(bytes), rate(bytes) / 1e6);
-    format!("{records} records, {bytes}, in {seconds:.3} s: {:.0} records/s, {megabytes:.1} MB/s", rate(records))
+    let count = counted(records, "record", "records");
+    format!("{count}, {bytes}, in {seconds:.3} s: {:.0} records/s, {megabytes:.1} MB/s", rate(records))
 }
 
 fn open(file: Option<&Path>, interrupt: &Interrupt) -> Result<(Box<dyn Read>, Option<u64>), Failure> {
