@@ -28,7 +28,10 @@ pub(super) fn adopt_in(
     budget: Arc<Budget>,
 ) -> Result<Vec<TopicName>> {
     // Looked at first, so that no lock file is left in a directory that is somebody else's.
-    check_owner(directory.as_ref(), &directory.list()?)?;
+    let entries = directory.list()?;
+    if foreign::owner(&entries) == Owner::New {
+        check_owner(directory.as_ref(), &entries)?;
+    }
     let lock = directory.lock()?;
     let entries = directory.list()?;
     check_owner(directory.as_ref(), &entries)?;
