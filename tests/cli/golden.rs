@@ -128,6 +128,21 @@ fn kafkas_directory_must_be_adopted_before_it_is_written() {
     assert!(again.last_error().ends_with(" is a riverbed store already"), "{again:?}");
 }
 
+/// Adopting cut in silence what an unclean stop had left.
+#[test]
+fn what_adopting_cut_is_told() {
+    let directory = TestDir::scratch("adopted-cut");
+    copy_dir(&golden().join("log/groups-input-0"), &directory.join("t-0"));
+    let log = directory.join("t-0/00000000000000000000.log");
+    let mut bytes = fs::read(&log).unwrap();
+    bytes.extend([0xff; 70]);
+    fs::write(&log, bytes).unwrap();
+    let ran = run(["adopt", "--dir", directory.path().to_str().unwrap()]);
+    assert_eq!((ran.status, ran.out.as_str()), (0, "t\n"), "{ran:?}");
+    assert!(ran.err.starts_with("recovered: t-0: 70 bytes (0 batches) of an unfinished tail were cut"), "{ran:?}");
+    assert_eq!(ran.err.lines().count(), 1);
+}
+
 /// A lock file stayed behind.
 #[test]
 fn a_directory_that_is_not_adopted_is_left_as_it_is() {
