@@ -212,7 +212,8 @@ fn a_log_whose_segments_are_all_gone_goes_on_behind_them() {
 /// REC-13: gaps that compaction left, in its own log and in a follower's, with nothing but the log files.
 #[test]
 fn gaps_are_recovered_in_a_compacted_log() {
-    let dir = TestDir::new("gaps-recovered");
+    // Not kept: the dump tool complains of any gap, as it does of Kafka's own compacted logs.
+    let dir = TestDir::scratch("gaps-recovered");
     let settings = [("cleanup.policy", "compact"), SMALL[0], SMALL[1]];
     let partition = open(&dir, &settings);
     let mut expected = Vec::new();
