@@ -7,6 +7,9 @@ use rustix::io::pwritev;
 
 use super::root::retry;
 
+/// How often a write that the file system puts off is tried again.
+const TRIES: u32 = 10_000;
+
 /// Writes `head`, then `body`, at `at`.
 ///
 /// One call does it where that keeps the order. The kernel copies the parts in their order, page by page, and a process
@@ -26,13 +29,19 @@ pub(super) fn write(file: &File, head: &[u8], body: &[u8], at: u64) -> io::Resul
 fn write_all(file: &File, mut parts: &mut [IoSlice<'_>], mut at: u64) -> io::Result<()> {
     // Drops empty parts from the front.
     IoSlice::advance_slices(&mut parts, 0);
+    let mut tries = TRIES;
     while !parts.is_empty() {
-        match retry(|| pwritev(file, parts, at))? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            written => {
+        match retry(|| pwritev(file, parts, at)) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
                 at += written as u64;
                 IoSlice::advance_slices(&mut parts, written);
             }
+            // A nearly full btrfs answers so now and then, though nobody asked it not to block. It has written nothing.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && tries > 0 => {
+                tries -= 1;
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(())
