@@ -167,6 +167,10 @@ fn an_adoption_that_a_crash_interrupts_starts_over() {
         for _ in 0..4 {
             let crashed = crash(&disk, &mut random);
             crashed.heal();
+            if crashed.has_lost_writes() {
+                // Names whose sync failed, and a process that was killed: no later sync is to be believed.
+                continue;
+            }
             let (settings, budget) = config();
             match adopt::adopt_in(crashed.root(), settings, budget) {
                 Ok(names) => assert!(answered.is_err() && names.len() == 1, "call {call}"),
