@@ -30,7 +30,7 @@ fn scan(bench: &Bench, name: &str, value: usize, size: usize) {
     writer.close().unwrap();
     let files = log_files(&root);
     let figure = Entrant::new("riverbed", || {
-        let options = PartitionOptions::default().config(config(&settings)).read_only();
+        let options = PartitionOptions::default().config(config(&settings));
         let partition = Partition::open(root.join("bench-0"), options).unwrap();
         timed(|| assert_eq!(read_all(&partition), count * batch.records))
     });
