@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::error::Result;
-use crate::io::View;
+use crate::io::{Look, View};
 use crate::sync::Arc;
 
 pub(crate) mod sealed {
@@ -51,7 +51,7 @@ pub trait Directory: sealed::Sealed + fmt::Debug + Send + Sync + 'static {
 
     /// A handle on a file that another process may still be writing: [`Region::len`] is its size at the time, and what
     /// it holds above the last whole batch may change from one reading to the next. Takes no appends. Its views are
-    /// copies, read anew each time: ask for a [`Region::window`] rather than for all of it.
+    /// copies, read anew each time: ask for a [`Region::look`] or a [`Region::window`] rather than for all of it.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such file.
@@ -185,6 +185,15 @@ pub trait Region: sealed::Sealed + fmt::Debug + Send + Sync + 'static {
     fn window(&self, range: Range<u64>) -> Result<View> {
         let place = |position| usize::try_from(position).unwrap_or(usize::MAX);
         Ok(self.view()?.window(place(range.start)..place(range.end)))
+    }
+
+    /// The published bytes for a search, which looks at few of them: mapped, or, where another process may be writing
+    /// the file, read from one opening of it as far as they are looked at.
+    ///
+    /// # Errors
+    /// As for [`Region::view`].
+    fn look(&self) -> Result<Look> {
+        self.view().map(Look::Whole)
     }
 
     /// Whether a page of the file could not be read and shows zeros instead (the guard against `SIGBUS` did that).

@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use super::View;
+use super::budget::Slot;
 use super::directory::{FileRange, Region, Way, sealed};
+use super::look::{Pinned, Window};
 use super::root::Place;
 use super::view::Mapping;
+use super::{Look, View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Arc, AtomicU64, Ordering};
 
@@ -28,16 +30,17 @@ impl TailRegion {
     pub(super) fn open(place: &Place, name: &str) -> Result<Arc<Self>> {
         let (path, len) = (place.path.join(name), AtomicU64::new(0));
         let region = Self { place: place.clone(), name: name.to_owned(), path, len };
-        region.with_file(|_, _| Ok(()))?;
+        region.open_now()?;
         Ok(Arc::new(region))
     }
 
-    fn with_file<T>(&self, job: impl FnOnce(File, u64) -> Result<T>) -> Result<T> {
-        let _slot = self.place.root.budget().acquire_briefly()?;
+    /// The file that has the name now, and its length.
+    fn open_now(&self) -> Result<(Opened, u64)> {
+        let slot = self.place.root.budget().acquire_briefly()?;
         let file = self.place.open_file(&self.name, OFlags::RDONLY)?;
         let len = file.metadata().map_err(|e| Error::io("stat", &self.path, e))?.len();
         self.len.store(len, Ordering::Relaxed);
-        job(file, len)
+        Ok((Opened { file, path: self.path.clone(), _slot: slot }, len))
     }
 
     fn refused<T>(&self) -> Result<T> {
@@ -53,7 +56,7 @@ impl Region for TailRegion {
     }
 
     fn len(&self) -> u64 {
-        self.with_file(|_, len| Ok(len)).unwrap_or_else(|_| self.len.load(Ordering::Relaxed))
+        self.open_now().map_or_else(|_| self.len.load(Ordering::Relaxed), |(_, len)| len)
     }
 
     fn reserve(&self, _end: u64) -> Result<()> {
@@ -69,12 +72,21 @@ impl Region for TailRegion {
     }
 
     fn window(&self, range: Range<u64>) -> Result<View> {
-        self.with_file(|file, len| {
-            let end = range.end.min(len);
-            let bytes = read_range(&file, range.start.min(end)..end).map_err(|e| Error::io("read", &self.path, e))?;
-            let len = bytes.len();
-            Ok(View::new(Arc::new(Copied(bytes)), len))
-        })
+        let (file, len) = self.open_now()?;
+        let end = range.end.min(len);
+        let start = range.start.min(end);
+        let wanted = usize::try_from(end - start).map_err(|_| no_memory(usize::MAX))?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(wanted).map_err(|_| no_memory(wanted))?;
+        bytes.resize(wanted, 0);
+        let found = file.read_at(start, &mut bytes)?;
+        bytes.truncate(found);
+        Ok(View::new(Arc::new(Copied(bytes)), found))
+    }
+
+    fn look(&self) -> Result<Look> {
+        let (file, len) = self.open_now()?;
+        Ok(Look::Window(Window::new(Box::new(file), len)))
     }
 
     fn sync(&self) -> Result<()> {
@@ -90,30 +102,37 @@ impl Region for TailRegion {
     }
 
     fn file_range(&self, range: Range<u64>) -> Result<FileRange> {
-        self.with_file(|file, len| {
-            super::os_region::check_range(&range, len, &self.path)?;
-            Ok(FileRange { file: Arc::new(file), range })
-        })
+        let (opened, len) = self.open_now()?;
+        super::os_region::check_range(&range, len, &self.path)?;
+        Ok(FileRange { file: Arc::new(opened.file), range })
     }
 }
 
-/// The bytes in `range`, or fewer where the file has become shorter.
-fn read_range(file: &File, range: Range<u64>) -> std::io::Result<Vec<u8>> {
-    let wanted = usize::try_from(range.end - range.start).map_err(|_| std::io::ErrorKind::OutOfMemory)?;
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(wanted).map_err(|_| std::io::ErrorKind::OutOfMemory)?;
-    bytes.resize(wanted, 0);
-    let mut found = 0;
-    while found < wanted {
-        match file.read_at(&mut bytes[found..], range.start + found as u64) {
-            Ok(0) => break,
-            Ok(read) => found += read,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
+/// The file that had the name at one moment.
+struct Opened {
+    file: File,
+    path: PathBuf,
+    _slot: Slot,
+}
+
+impl Pinned for Opened {
+    fn read_at(&self, position: u64, bytes: &mut [u8]) -> Result<usize> {
+        let mut found = 0;
+        while found < bytes.len() {
+            match self.file.read_at(&mut bytes[found..], position + found as u64) {
+                Ok(0) => break,
+                Ok(read) => found += read,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(Error::io("read", &self.path, e)),
+            }
         }
+        Ok(found)
     }
-    bytes.truncate(found);
-    Ok(bytes)
+}
+
+/// That so many bytes of a file cannot be held.
+pub(super) fn no_memory(bytes: usize) -> Error {
+    Error::new(ErrorKind::Io, format!("no memory for {bytes} bytes of a file"))
 }
 
 struct Copied(Vec<u8>);

@@ -1,7 +1,7 @@
 //! Producer state and epochs as the batches tell them: from the newest snapshot on, batch by batch.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::{Directory, View};
+use crate::io::{Directory, Look};
 use crate::log::epoch_cache::{self, LeaderEpochCache};
 use crate::log::producer_check::Marker;
 use crate::log::producer_snapshot;
@@ -9,7 +9,7 @@ use crate::log::producer_state::ProducerState;
 use crate::record::{BatchHeader, RecordBatch, TransactionResult};
 use crate::segment::file_name::{FileKind, file_name};
 use crate::segment::transaction_index::TransactionIndex;
-use crate::segment::walk::{Next, next_at};
+use crate::segment::walk::{Next, batch_in, is_damage, next_in};
 use crate::segment::{AbortedTransaction, Segment};
 use crate::sync::Arc;
 use crate::types::{LeaderEpoch, Offset, Timestamp};
@@ -87,23 +87,25 @@ impl Replay {
         if end <= self.from {
             return Ok(());
         }
-        let start = |view: &View| segment.locate(view, self.from.max(segment.base_offset()), true);
-        let (view, mut position) = match segment.view().and_then(|view| Ok((start(&view)?, view))) {
-            Ok((Some((position, _)), view)) => (view, position),
+        let start = |look: &mut Look| segment.locate(look, self.from.max(segment.base_offset()), true);
+        let (mut look, mut position) = match segment.look().and_then(|mut look| Ok((start(&mut look)?, look))) {
+            Ok((Some((position, _)), look)) => (look, position),
             Ok((None, _)) => return Ok(()),
             Err(error) if error.kind() == ErrorKind::Corruption => return Ok(()),
             Err(error) => return Err(error),
         };
-        while let Next::Batch(header) = next_at(&view, position) {
-            if header.last_offset() >= end {
-                break;
+        loop {
+            match next_in(&mut look, position) {
+                Next::Batch(header) if header.last_offset() < end => {
+                    if let Some(aborted) = self.batch(&header, batch_in(&mut look, position, &header)?) {
+                        take(aborted)?;
+                    }
+                    position += header.size();
+                }
+                Next::Broken(error) if !is_damage(&error) => return Err(error),
+                _ => return Ok(()),
             }
-            if let Some(aborted) = self.batch(&header, &view[position..position + header.size()]) {
-                take(aborted)?;
-            }
-            position += header.size();
         }
-        Ok(())
     }
 
     /// The producers' state as a file, as of `offset`, behind the last batch taken.

@@ -187,7 +187,7 @@ impl Log {
         };
         let index = match index {
             Some(index) => index,
-            None => last.indexes().rebuilt(last.base_offset(), &last.view()?, new.settings),
+            None => last.indexes().rebuilt(last.base_offset(), &mut last.look()?, new.settings)?,
         };
         let name = last.file_name(FileKind::Log);
         let region = self.directory.open_append(&name, last.size(), new.capacity)?;

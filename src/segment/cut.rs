@@ -1,7 +1,7 @@
 //! Where a cut of the tail falls in a segment that may be damaged there.
 
 use crate::error::{CorruptionReason, Error, Result};
-use crate::io::View;
+use crate::io::{Look, View};
 use crate::record::BatchHeader;
 use crate::segment::Segment;
 use crate::segment::walk::{Next, check_crc, next_at};
@@ -33,7 +33,7 @@ impl Segment {
     /// asked for.
     pub(crate) fn cut_place(&self, offset: Offset, gaps: bool) -> Result<CutPlace> {
         let view = self.view()?;
-        let start = self.start_for(&view, offset)?;
+        let start = self.start_for(&mut Look::Whole(view.clone()), offset)?;
         let walked = self.walk_to(&view, start, offset, gaps, |_, _| true);
         if walked.is_there {
             return Ok(walked.place);

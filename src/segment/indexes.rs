@@ -1,11 +1,11 @@
 //! What a segment searches: its index in memory, or its index files.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::{Region, View};
+use crate::io::{Look, Region, View};
 use crate::segment::memory_index::{IndexSettings, IndexWriter, MemoryIndex};
 use crate::segment::offset_index::{OffsetEntry, OffsetIndex};
 use crate::segment::time_index::{TimeEntry, TimeIndex};
-use crate::segment::walk::{Next, next_at};
+use crate::segment::walk::{Next, is_damage, next_in};
 use crate::sync::Arc;
 use crate::types::{Offset, Position, Timestamp};
 
@@ -72,14 +72,17 @@ impl Indexes {
         }
     }
 
-    /// The same indexes built anew from the log file's bytes. Where a batch is damaged, the walk goes on at the next old
+    /// The same indexes built anew from the log file. Where a batch is damaged, the walk goes on at the next old
     /// entry that names a batch.
-    pub(crate) fn rebuilt(&self, base: Offset, bytes: &[u8], settings: IndexSettings) -> IndexWriter {
+    ///
+    /// # Errors
+    /// What reading the file can answer.
+    pub(crate) fn rebuilt(&self, base: Offset, look: &mut Look, settings: IndexSettings) -> Result<IndexWriter> {
         let mut writer = IndexWriter::new(base, settings);
         let mut old: Option<std::vec::IntoIter<OffsetEntry>> = None;
         let mut place = 0;
         loop {
-            match next_at(bytes, place) {
+            match next_in(look, place) {
                 Next::Batch(header) => {
                     if let Some(position) = Position::new(place as u64) {
                         writer.on_append(header.last_offset(), position, header.size() as u64, header.max_timestamp);
@@ -87,9 +90,10 @@ impl Indexes {
                     place += header.size();
                 }
                 Next::End => break,
+                Next::Broken(error) if !is_damage(&error) => return Err(error),
                 Next::Broken(_) => {
                     let old = old.get_or_insert_with(|| self.offset_entries().into_iter());
-                    let Some(entry) = old.find(|entry| entry.position.index() > place && names_a_batch(bytes, *entry))
+                    let Some(entry) = old.find(|entry| entry.position.index() > place && names_a_batch(look, *entry))
                     else {
                         break;
                     };
@@ -98,13 +102,13 @@ impl Indexes {
             }
         }
         writer.seal();
-        writer
+        Ok(writer)
     }
 }
 
 /// Whether the batch that an entry names really is where it says.
-pub(crate) fn names_a_batch(bytes: &[u8], entry: OffsetEntry) -> bool {
-    matches!(next_at(bytes, entry.position.index()), Next::Batch(header) if header.last_offset() == entry.offset)
+pub(crate) fn names_a_batch(look: &mut Look, entry: OffsetEntry) -> bool {
+    matches!(next_in(look, entry.position.index()), Next::Batch(header) if header.last_offset() == entry.offset)
 }
 
 impl IndexFiles {

@@ -10,12 +10,14 @@ pub(crate) mod transaction_index;
 mod active;
 mod cut;
 pub(crate) mod indexes;
+mod search;
 #[expect(clippy::module_inception, reason = "the segment is what the module is named for")]
 mod segment;
 mod verified;
 pub(crate) mod walk;
 
 pub(crate) use active::{ActiveSegment, NewSegment};
+pub(crate) use search::Fetch;
 pub use segment::Segment;
-pub(crate) use segment::{Fetch, SegmentParts};
+pub(crate) use segment::SegmentParts;
 pub use transaction_index::AbortedTransaction;

@@ -1,6 +1,7 @@
 //! From one batch to the next in a log file, and what makes a batch the one that follows.
 
 use crate::error::{CorruptionReason, Error, ErrorKind, Result};
+use crate::io::Look;
 use crate::record::batch_header::{self, CRC_START, HEADER_LEN, LENGTH_OVERHEAD, MAGIC, MAGIC_V2};
 use crate::record::{self, BatchHeader, checksum, next_batch};
 use crate::types::{LeaderEpoch, Offset};
@@ -29,6 +30,44 @@ pub(crate) fn next_at(bytes: &[u8], position: usize) -> Next {
     }
 }
 
+/// Looks at what stands at `position` of a log file. Of a batch only the header need be in view.
+pub(crate) fn next_in(look: &mut Look, position: usize) -> Next {
+    if let Look::Whole(view) = look {
+        return next_at(view, position);
+    }
+    next_in_window(look, position).unwrap_or_else(Next::Broken)
+}
+
+fn next_in_window(look: &mut Look, position: usize) -> Result<Next> {
+    let rest = look.len().saturating_sub(position);
+    let bytes = look.at(position, HEADER_LEN)?;
+    let needed = match BatchHeader::parse(bytes) {
+        Ok(header) if header.size() <= rest => return Ok(Next::Batch(header)),
+        Ok(header) => {
+            let reason = CorruptionReason::Truncated { expected: header.size() as u64, found: rest as u64 };
+            return Ok(Next::Broken(Error::corrupt(position as u64, reason)));
+        }
+        Err(_) => old_message_len(bytes).unwrap_or(HEADER_LEN),
+    };
+    Ok(match next_at(look.at(position, needed)?, 0) {
+        Next::Broken(error) => Next::Broken(error.moved(position as u64)),
+        found => found,
+    })
+}
+
+/// Whether something stands there that is no batch, rather than that it could not be read.
+pub(crate) fn is_damage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corruption | ErrorKind::UnsupportedMagic)
+}
+
+/// The length that a message of magic 0 or 1 states, if that may be one.
+fn old_message_len(bytes: &[u8]) -> Option<usize> {
+    let head = bytes.first_chunk::<{ MAGIC.end }>()?;
+    let [_, _, _, _, _, _, _, _, a, b, c, d, _, _, _, _, magic] = *head;
+    let length = usize::try_from(i32::from_be_bytes([a, b, c, d])).ok()?;
+    (magic <= 1).then_some(length + LENGTH_OVERHEAD)
+}
+
 /// A header that breaks a rule of the format is damage where it stands in a file, and so is another magic, but in a
 /// message from before there were batches.
 fn as_damage(is_old: bool, error: Error) -> Error {
@@ -41,18 +80,12 @@ fn as_damage(is_old: bool, error: Error) -> Error {
     }
 }
 
-/// Goes from `position` over batches that end below `offset`, by the three header fields that this takes. Stops at the
+/// Goes from the front of `bytes` over batches that end below `offset`, by the three header fields that this takes. Stops at the
 /// first that does not, and wherever anything looks odd: [`next_at`] says what it is. Unless `gaps`, odd is also a batch
 /// that does not go on where the one before ended, the first one at `next`. Answers where it stopped, and what offset is
 /// to come there, if that is known.
-pub(crate) fn skip_below(
-    bytes: &[u8],
-    position: usize,
-    next: Option<Offset>,
-    offset: Offset,
-    gaps: bool,
-) -> (usize, Option<Offset>) {
-    let mut place = position;
+pub(crate) fn skip_below(bytes: &[u8], next: Option<Offset>, offset: Offset, gaps: bool) -> (usize, Option<Offset>) {
+    let mut place = 0;
     let mut next = next.map(Offset::as_i64);
     while let Some(head) = bytes.get(place..).and_then(<[u8]>::first_chunk::<HEADER_LEN>) {
         let (base, length, delta) = batch_header::skim(head);
@@ -82,11 +115,25 @@ pub(crate) fn is_old_message(bytes: &[u8], position: usize) -> bool {
 
 /// Checks the checksum of the batch with `header` at `position`.
 pub(crate) fn check_crc(bytes: &[u8], position: usize, header: &BatchHeader) -> Result<()> {
-    let expected = checksum::crc32c(&bytes[position + CRC_START..position + header.size()]);
+    check_batch(&bytes[position..position + header.size()], position, header)
+}
+
+/// Checks the checksum of `batch`, which has `header` and stands at `position`.
+pub(crate) fn check_batch(batch: &[u8], position: usize, header: &BatchHeader) -> Result<()> {
+    let expected = checksum::crc32c(&batch[CRC_START..]);
     if expected == header.crc {
         return Ok(());
     }
     Err(Error::corrupt(position as u64, CorruptionReason::Crc { expected, found: header.crc }))
+}
+
+/// The bytes of the batch with `header` at `position`.
+pub(crate) fn batch_in<'a>(look: &'a mut Look, position: usize, header: &BatchHeader) -> Result<&'a [u8]> {
+    let size = header.size();
+    look.at(position, size)?.get(..size).ok_or_else(|| {
+        let reason = CorruptionReason::Truncated { expected: size as u64, found: 0 };
+        Error::corrupt(position as u64, reason)
+    })
 }
 
 /// What a batch must continue.

@@ -9,7 +9,9 @@ use super::faults::Call;
 use super::image::NodeId;
 use super::region::snapshot_view;
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::{FileRange, Region, View, Way, sealed};
+use crate::io::look::{Pinned, Window};
+use crate::io::{FileRange, Look, Region, View, Way, sealed};
+use crate::sync::Arc;
 
 /// Opened anew for each reading, as the name may have come to mean another file.
 #[derive(Debug)]
@@ -31,6 +33,14 @@ impl SimTail {
         let node = state.find(&self.path)?;
         let file = state.image().file(node).ok_or_else(|| errno("open", &self.path, libc::EISDIR))?;
         Ok((node, file.len()))
+    }
+
+    /// The file's bytes as they are now, and how many of them it has.
+    fn snapshot(&self) -> Result<(Arc<Vec<u8>>, usize)> {
+        let mut state = self.disk.lock();
+        let (node, len) = self.file(&mut state)?;
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        Ok((state.image().file(node).map(|file| file.snapshot(len)).unwrap_or_default(), len))
     }
 
     fn refused<T>(&self) -> Result<T> {
@@ -58,11 +68,13 @@ impl Region for SimTail {
     }
 
     fn view(&self) -> Result<View> {
-        let mut state = self.disk.lock();
-        let (node, len) = self.file(&mut state)?;
-        let len = usize::try_from(len).unwrap_or(usize::MAX);
-        let bytes = state.image().file(node).map(|file| file.snapshot(len)).unwrap_or_default();
+        let (bytes, len) = self.snapshot()?;
         Ok(snapshot_view(bytes, len))
+    }
+
+    fn look(&self) -> Result<Look> {
+        let (bytes, len) = self.snapshot()?;
+        Ok(Look::Window(Window::new(Box::new(Snapshot(bytes)), len as u64)))
     }
 
     fn sync(&self) -> Result<()> {
@@ -79,5 +91,17 @@ impl Region for SimTail {
 
     fn file_range(&self, _range: Range<u64>) -> Result<FileRange> {
         self.refused()
+    }
+}
+
+/// The file as it was at one moment.
+struct Snapshot(Arc<Vec<u8>>);
+
+impl Pinned for Snapshot {
+    fn read_at(&self, position: u64, bytes: &mut [u8]) -> Result<usize> {
+        let rest = usize::try_from(position).ok().and_then(|position| self.0.get(position..)).unwrap_or_default();
+        let count = rest.len().min(bytes.len());
+        bytes[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
     }
 }
