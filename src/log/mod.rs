@@ -7,6 +7,7 @@ mod config;
 mod delete;
 mod durability;
 pub(crate) mod epoch_cache;
+mod follow;
 mod latch;
 mod layout;
 mod lost_sync;
@@ -51,6 +52,7 @@ use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Directory, GroupSync, generation};
 use crate::log::checkpoint::CheckpointFile;
+use crate::log::follow::Following;
 use crate::log::latch::FailureLatch;
 use crate::log::moved::Moved;
 use crate::log::segment_set::SegmentSet;
@@ -133,6 +135,8 @@ struct Writer {
     high_mark: HighMark,
     /// What appending needs; loaded by the first append.
     tail: Option<Tail>,
+    /// Where a read-only log goes on when it looks again; `None` where it is opened anew then.
+    following: Option<Following>,
     /// Segments that were rolled and are not yet synced, oldest first.
     unsealed: Vec<durability::Sealing>,
     /// Appends since the last round of syncs began.

@@ -18,6 +18,7 @@ use crate::log::watermarks::{Marks, Watermarks};
 use crate::log::{HighMark, HighWatermark, Log, LogConfig, Writer};
 use crate::segment::file_name::{FileKind, file_name};
 use crate::segment::indexes::{IndexFiles, Indexes};
+use crate::segment::memory_index::IndexWriter;
 use crate::segment::walk::{Next, next_at};
 use crate::segment::{NewSegment, Segment, SegmentParts};
 use crate::span;
@@ -160,7 +161,7 @@ pub(super) struct Opening<'a> {
 }
 
 impl<'a> Opening<'a> {
-    fn new(directory: Arc<dyn Directory>, options: &'a LogOptions) -> Result<Self> {
+    pub(super) fn new(directory: Arc<dyn Directory>, options: &'a LogOptions) -> Result<Self> {
         // A reader asks for the checkpoint first: segments below its recovery point have their final length in the list.
         let early = match options.mode {
             OpenMode::ReadOnly => own_checkpoint(directory.as_ref(), options)?,
@@ -203,6 +204,24 @@ impl<'a> Opening<'a> {
     pub(super) fn sealed(&self, files: &SegmentFiles) -> Arc<Segment> {
         let region = self.directory.open_sealed(&self.name(files.base, FileKind::Log), files.log_len);
         Arc::new(self.segment(files, region))
+    }
+
+    /// Whether nothing was left half done there, and the checkpoint can be read.
+    pub(super) fn is_as_listed(&self) -> bool {
+        self.layout.renames.is_empty() && self.damage.is_none()
+    }
+
+    /// The last segment as a reader follows it, with an index that grows.
+    pub(super) fn followed(&self, files: &SegmentFiles, index: &IndexWriter) -> Result<Arc<Segment>> {
+        Ok(Arc::new(Segment::new(SegmentParts {
+            base: files.base,
+            directory: Arc::clone(&self.directory),
+            region: self.directory.open_tail(&self.log_name(files))?,
+            settings: index_settings(&self.options.config),
+            indexes: Indexes::Memory(Arc::clone(index.index())),
+            aborted: None,
+            verify_always: self.options.verify_always,
+        })))
     }
 
     /// The log file as recovery reads it: another process may still append to the last one, and trim those that are not
@@ -349,6 +368,7 @@ impl<'a> Opening<'a> {
             marks: Marks::default(),
             high_mark: HighMark::Follows,
             tail: found.tail,
+            following: found.following,
             unsealed: found.unsealed,
             directory_dirty: found.directory_dirty,
             guards: 0,

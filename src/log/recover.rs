@@ -6,6 +6,7 @@
 use crate::error::{Corruption, CorruptionReason, Error, Result};
 use crate::io::{Region, View};
 use crate::log::durability::Sealing;
+use crate::log::follow::Following;
 use crate::log::layout::SegmentFiles;
 use crate::log::lost_sync;
 use crate::log::open::{CutReason, LastClose, OpenMode, Opening, Recovery};
@@ -31,6 +32,7 @@ pub(super) struct Found {
     pub(super) durable: Offset,
     pub(super) last_stable: Option<Offset>,
     pub(super) tail: Option<Tail>,
+    pub(super) following: Option<Following>,
     pub(super) unsealed: Vec<Sealing>,
     pub(super) directory_dirty: bool,
     pub(super) damage: Option<Error>,
@@ -49,6 +51,7 @@ impl Found {
             durable: log_start,
             last_stable: None,
             tail: None,
+            following: None,
             unsealed: Vec::new(),
             directory_dirty: false,
             damage: None,
@@ -436,9 +439,23 @@ impl<'a, 'o> Recovering<'a, 'o> {
         self.opening.log_region(files, is_last)
     }
 
+    /// The last segment of a read-only log, to which another process may append.
+    fn build_followed(&mut self, walked: Walked) -> Result<Option<ActiveSegment>> {
+        let segment = self.opening.followed(&walked.files, &walked.index)?;
+        segment.keep_aborted(walked.aborted);
+        self.found.segments.push(segment);
+        let sealed_below = self.files.get(self.first).map_or(walked.files.base, |first| first.base);
+        let (index, position, expected) = (walked.index, walked.valid, self.expected);
+        self.found.following = Some(Following { index, position, expected, sealed_below });
+        Ok(None)
+    }
+
     fn build_last(&mut self, walked: Walked, write: bool) -> Result<Option<ActiveSegment>> {
         // Behind damage that took the end of what was synced, another segment goes on: no gap inside of one.
         if !write || self.found.damage.is_some() || walked.end != self.found.log_end {
+            if !write && self.found.recovery.damage.is_empty() && walked.end == self.found.log_end {
+                return self.build_followed(walked);
+            }
             let segment = self.build_sealed(walked)?;
             if write {
                 self.found.unsealed.push(Sealing { segment: Arc::clone(&segment), snapshot: None, trim: false });

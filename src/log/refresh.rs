@@ -1,14 +1,26 @@
 //! How a read-only log sees what a writer in another process has added since.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::Log;
-use crate::log::open::{LastClose, LogOptions, OpenMode};
-use crate::sync::Arc;
+use crate::log::checkpoint::Checkpoint;
+use crate::log::open::{LastClose, LogOptions, OpenMode, Opening};
+use crate::log::segment_set::SegmentSet;
+use crate::log::watermarks::Marks;
+use crate::log::{HighWatermark, Log, Writer};
+use crate::segment::Segment;
+use crate::sync::{Arc, MutexGuard};
+use crate::types::Offset;
 
 impl Log {
+    /// Whether nothing is written through it.
+    pub(crate) fn is_open_read_only(&self) -> bool {
+        self.read_only
+    }
+
     /// Looks again, for a log that was opened read-only: at segments that are gone or new, and at what was appended.
     ///
-    /// `last_close` is how the log was left, as the opener sees it now. What readers hold stays as it is. Where the writer cut the tail, the log end goes back.
+    /// `last_close` is how the log was left, as the opener sees it now. What readers hold stays as it is. Goes on behind
+    /// the last batch it knows, so that it costs what is new; where the log was cut, trimmed, closed or damaged since, it
+    /// is opened anew. Where the writer cut the tail, the log end goes back.
     ///
     /// # Errors
     /// What opening can answer.
@@ -17,6 +29,8 @@ impl Log {
             return Err(Error::new(ErrorKind::Unsupported, "only a read-only log is refreshed"));
         }
         self.check_open()?;
+        let _turn = self.rounds.lock();
+        self.check_open()?;
         let options = LogOptions {
             config: self.config(),
             clock: Arc::clone(&self.clock),
@@ -24,21 +38,86 @@ impl Log {
             last_close,
             verify_always: self.verify_always,
         };
-        let fresh = Log::open(Arc::clone(&self.directory), &options)?;
+        // Kafka does not tell when it cuts a log.
+        let may_go_on = matches!(last_close, LastClose::Unclean { .. });
+        if !may_go_on || !self.go_on(&options).unwrap_or(false) {
+            self.look_anew(&options)?;
+        }
+        self.moved();
+        Ok(())
+    }
+
+    fn look_anew(&self, options: &LogOptions) -> Result<()> {
+        let fresh = Self::open(Arc::clone(&self.directory), options)?;
         let mut writer = self.writer.lock();
         let mut fresh_writer = fresh.writer.lock();
         writer.tail = fresh_writer.tail.take();
-        // What a writer's cut took back is taken back first: no new segment is read up to an old mark.
-        let lowered = writer.marks.lower_of(&fresh_writer.marks);
-        self.marks.store(&writer.marks, &lowered);
-        self.publish(&writer, fresh.segments.load().as_ref().clone());
-        self.marks.store(&lowered, &fresh_writer.marks);
+        writer.following = fresh_writer.following.take();
+        let marks = fresh_writer.marks;
+        self.show(&mut writer, fresh.segments.load().as_ref().clone(), marks);
         // Behind the segments: what it says of them is never older than they are.
         self.checkpoint.adopt(fresh.checkpoint.get());
-        writer.marks = fresh_writer.marks;
-        drop(fresh_writer);
-        drop(writer);
-        self.moved();
         Ok(())
+    }
+
+    /// Goes on behind the last batch that is known. `false` if the log is to be opened anew.
+    fn go_on(&self, options: &LogOptions) -> Result<bool> {
+        let opening = Opening::new(Arc::clone(&self.directory), options)?;
+        let mut writer = self.writer.lock();
+        let Writer { tail: Some(tail), following, .. } = &mut *writer else { return Ok(false) };
+        // Whatever fails from here on, it is not gone on with.
+        let Some(mut following) = following.take() else { return Ok(false) };
+        let known = self.checkpoint.get();
+        if !opening.is_as_listed() || opening.checkpoint.cuts != known.cuts {
+            return Ok(false);
+        }
+        let set = self.segments.load_full();
+        let Some(mut segments) = following.known(&set, &opening) else { return Ok(false) };
+        tail.replay(|replay| following.walk(&mut segments, &opening, replay))?;
+        let (end, synced) = (following.expected.offset, opening.checkpoint.recovery_point.offset);
+        // What was just read is the log's if it was not cut meanwhile.
+        let cuts_now = Checkpoint::read(self.directory.as_ref())?.map_or(0, |checkpoint| checkpoint.cuts);
+        if end < synced || cuts_now != known.cuts {
+            return Ok(false);
+        }
+        let first = segments.first().map_or(end, |segment| segment.base_offset());
+        let log_start = opening.checkpoint.log_start.max(first).min(end);
+        tail.expire_producers(self.clock.now());
+        tail.change_epochs(|epochs| epochs.truncate_from_start(log_start));
+        let durable = synced.clamp(log_start, end);
+        let high = if options.config.high_watermark == HighWatermark::Written { end } else { durable };
+        let last_stable = tail.last_stable(high).max(log_start).min(high);
+        writer.following = Some(following);
+        self.show_more(&mut writer, &set, segments, log_start, Marks { last_stable, high, durable, end });
+        self.checkpoint.adopt(opening.checkpoint);
+        Ok(true)
+    }
+
+    /// Shows what came, and leaves the snapshot of segments alone where none did.
+    fn show_more(
+        &self,
+        writer: &mut MutexGuard<'_, Writer>,
+        known: &SegmentSet,
+        segments: Vec<Arc<Segment>>,
+        log_start: Offset,
+        marks: Marks,
+    ) {
+        let same = known.segments().len() == segments.len()
+            && known.segments().iter().zip(&segments).all(|(known, now)| Arc::ptr_eq(known, now));
+        if same && known.log_start() == log_start && marks.lower_of(&writer.marks) == writer.marks {
+            self.marks.store(&writer.marks, &marks);
+            writer.marks = marks;
+        } else {
+            self.show(writer, SegmentSet::new(segments, log_start), marks);
+        }
+    }
+
+    /// What a writer's cut took back is taken back first: no new segment is read up to an old mark.
+    fn show(&self, writer: &mut MutexGuard<'_, Writer>, set: SegmentSet, marks: Marks) {
+        let lowered = writer.marks.lower_of(&marks);
+        self.marks.store(&writer.marks, &lowered);
+        self.publish(writer, set);
+        self.marks.store(&lowered, &marks);
+        writer.marks = marks;
     }
 }

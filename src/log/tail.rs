@@ -36,6 +36,16 @@ impl Tail {
         Self { producers, epochs, epochs_dirty, expired_at: None, active }
     }
 
+    /// Has batches counted that another process appended.
+    pub(super) fn replay<T>(&mut self, work: impl FnOnce(&mut Replay) -> T) -> T {
+        let (producers, epochs) = (std::mem::take(&mut self.producers), std::mem::take(&mut self.epochs));
+        let mut replay = Replay { producers, epochs, epochs_dirty: false, from: Offset::ZERO };
+        let done = work(&mut replay);
+        self.epochs_dirty |= replay.epochs_dirty;
+        (self.producers, self.epochs) = (replay.producers, replay.epochs);
+        done
+    }
+
     /// Forgets producers of whom nothing came for a day, if it is time to look for them.
     pub(super) fn expire_producers(&mut self, now: Timestamp) {
         let last = self.expired_at.get_or_insert(now);

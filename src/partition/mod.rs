@@ -20,7 +20,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Directory, DirectoryLock};
 use crate::log::{
-    DeletedRecords, Ends, FetchLimit, Fetched, Log, LogOptions, Marks, OffsetTimestamp, Recovery, SegmentInfo,
+    DeletedRecords, Ends, FetchLimit, Fetched, LastClose, Log, LogOptions, Marks, OffsetTimestamp, Recovery,
+    SegmentInfo,
 };
 use crate::segment::Segment;
 use crate::sync::{Arc, Mutex, Weak};
@@ -43,6 +44,8 @@ struct Inner {
     unsynced: flush::Unsynced,
     /// The locks of a partition that stands alone: on its directory, and on the one around it if that is a store's.
     locks: Mutex<Vec<Box<dyn DirectoryLock>>>,
+    /// Whether a store looks after it.
+    of_store: bool,
 }
 
 #[expect(
@@ -72,6 +75,7 @@ impl Partition {
             host_syncs: false,
             unsynced: flush::Unsynced::default(),
             locks: Mutex::default(),
+            of_store: true,
         })))
     }
 
@@ -88,6 +92,7 @@ impl Partition {
             host_syncs: true,
             unsynced: flush::Unsynced::default(),
             locks: Mutex::default(),
+            of_store: false,
         }))
     }
 
@@ -169,6 +174,28 @@ impl Partition {
     pub fn sync(&self) -> Result<Offset> {
         self.log().check_open()?;
         self.settling(Log::sync)
+    }
+
+    /// Looks again, if the partition stands alone and was opened [read-only](PartitionOptions::read_only): at what a
+    /// writer in another process has appended, rolled, deleted and cut since. Waiters for a mark are told.
+    ///
+    /// Costs what is new. Where the writer cut the tail the log end goes back, and the log is read anew. What was fetched
+    /// stays readable. For the partition's writer there is nothing to look at.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] for a partition of a store, all of which [`Store::refresh`](crate::Store::refresh) looks
+    /// at; [`ErrorKind::Closed`]; what opening can answer.
+    pub fn refresh(&self) -> Result<()> {
+        let log = self.own_log()?;
+        log.check_open()?;
+        if self.0.of_store {
+            let message = format!("{} is a store's, which looks again at all its partitions", self.0.id);
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        if !log.is_open_read_only() {
+            return Ok(());
+        }
+        log.refresh(LastClose::Unclean { same_power: false })
     }
 
     /// Starts a new segment, unless the active one is empty. Returns the active segment's base.

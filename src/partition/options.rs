@@ -59,7 +59,8 @@ impl PartitionOptions {
         self
     }
 
-    /// Takes no lock and writes nothing; another process may be writing.
+    /// Takes no lock and writes nothing; another process may be writing. [`Partition::refresh`] looks again at what it
+    /// has written.
     pub fn read_only(mut self) -> Self {
         self.read_only = true;
         self
@@ -111,6 +112,7 @@ impl Partition {
             host_syncs: options.host_syncs,
             unsynced: flush::Unsynced::default(),
             locks: Mutex::new(lock.into_iter().chain(around).collect()),
+            of_store: false,
         })))
     }
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Directory, FileRange, Look, Region, View};
 use crate::segment::file_name::{FileKind, file_name};
 use crate::segment::indexes::{IndexFiles, Indexes};
-use crate::segment::memory_index::IndexSettings;
+use crate::segment::memory_index::{IndexSettings, MemoryIndex};
 use crate::segment::transaction_index::{AbortedTransaction, TransactionIndex};
 use crate::segment::verified::Verified;
 use crate::segment::walk::{Next, is_damage, next_in};
@@ -102,6 +102,11 @@ impl Segment {
 
     pub(crate) fn indexes(&self) -> Arc<Indexes> {
         self.indexes.load_full()
+    }
+
+    /// Whether it searches just this index.
+    pub(crate) fn searches(&self, index: &Arc<MemoryIndex>) -> bool {
+        matches!(self.indexes.load().as_ref(), Indexes::Memory(searched) if Arc::ptr_eq(searched, index))
     }
 
     pub(crate) fn set_indexes(&self, indexes: Indexes) {
