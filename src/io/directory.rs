@@ -88,6 +88,10 @@ pub trait Directory: sealed::Sealed + fmt::Debug + Send + Sync + 'static {
     /// What the operating system answers.
     fn unlink(&self, name: &str) -> Result<()>;
 
+    /// Bytes of files of this directory and those below it that have lost their name, and whose space waits for the last
+    /// handle, view or slice: those that [`Region::doom`] was called for.
+    fn doomed_bytes(&self) -> u64;
+
     /// Makes creations, renames and removals of names in this directory durable.
     ///
     /// # Errors
@@ -201,6 +205,10 @@ pub trait Region: sealed::Sealed + fmt::Debug + Send + Sync + 'static {
     fn poisoned(&self) -> bool {
         false
     }
+
+    /// To be called once the file has lost its name: its bytes count in [`Directory::doomed_bytes`] from then on, until
+    /// the last of handle, views and slices is gone.
+    fn doom(&self) {}
 
     /// Returns once all bytes that were published before the call, and the file's length, are durable.
     ///

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{OFlags, fstat};
 
 use super::budget::{Holder, Outcome, Resource, Slot};
+use super::doomed::Space;
 use super::map::{Access, Map};
 use super::root::Place;
 use super::state::RegionState;
@@ -39,7 +40,7 @@ impl Handle {
             name: name.to_owned(),
             path: place.path.join(name),
             flags,
-            state: Arc::new(RegionState::new(published)),
+            state: Arc::new(RegionState::new(published, Space::new(&place.doomed))),
             identity: OnceLock::new(),
             held: Mutex::new(None),
             map: Mutex::new(None),

@@ -4,6 +4,7 @@ mod budget;
 #[cfg(test)]
 pub(crate) mod child;
 mod directory;
+mod doomed;
 mod durability;
 mod fork;
 mod group_sync;

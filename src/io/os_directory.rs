@@ -184,6 +184,10 @@ impl Directory for OsDirectory {
         self.remove(name, AtFlags::empty())
     }
 
+    fn doomed_bytes(&self) -> u64 {
+        self.place.doomed.bytes()
+    }
+
     fn sync(&self) -> Result<()> {
         self.place.check_writable()?;
         let directory = self.place.open_self(OFlags::RDONLY)?;

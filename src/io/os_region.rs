@@ -270,6 +270,11 @@ impl Region for OsRegion {
         self.handle.state.is_poisoned()
     }
 
+    fn doom(&self) {
+        let allocated = self.reserved.load(Ordering::Relaxed) as u64;
+        self.handle.state.doom(allocated.max(self.len()));
+    }
+
     fn sync(&self) -> Result<()> {
         fork::check(self.generation)?;
         self.sync_published()?;

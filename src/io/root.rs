@@ -10,6 +10,7 @@ use rustix::fs::{self, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::budget::{Budget, Slot};
+use super::doomed::Doomed;
 use super::fork;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Arc, AtomicBool, Ordering};
@@ -113,6 +114,7 @@ pub(crate) struct Place {
     relative: PathBuf,
     /// For messages.
     pub(super) path: PathBuf,
+    pub(super) doomed: Arc<Doomed>,
 }
 
 /// A descriptor of a directory, for one call.
@@ -133,14 +135,14 @@ impl AsFd for DirectoryFd<'_> {
 impl Place {
     pub(super) fn new(root: Arc<Root>) -> Self {
         let path = root.path.clone();
-        Self { root, relative: PathBuf::new(), path }
+        Self { root, relative: PathBuf::new(), path, doomed: Arc::default() }
     }
 
     /// The directory `name` in this one.
     pub(super) fn below(&self, name: &str) -> Result<Self> {
         check_name(name)?;
         let (relative, path) = (self.relative.join(name), self.path.join(name));
-        Ok(Self { root: Arc::clone(&self.root), relative, path })
+        Ok(Self { root: Arc::clone(&self.root), relative, path, doomed: Doomed::below(&self.doomed) })
     }
 
     /// Whether this handle may change anything.

@@ -69,6 +69,10 @@ impl Region for SealedRegion {
         self.handle.state.is_poisoned()
     }
 
+    fn doom(&self) {
+        self.handle.state.doom(self.len());
+    }
+
     fn sync(&self) -> Result<()> {
         fork::check(self.generation)?;
         let turn = self.durability.turn();

@@ -1,5 +1,6 @@
 //! What a region, its maps and the `SIGBUS` guard know in common.
 
+use super::doomed::Space;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 use std::path::Path;
@@ -11,11 +12,12 @@ pub(crate) struct RegionState {
     published: AtomicUsize,
     /// A page could not be read, and shows zeros in its place. Set by a signal handler.
     poisoned: AtomicBool,
+    space: Space,
 }
 
 impl RegionState {
-    pub(super) fn new(published: usize) -> Self {
-        Self { published: AtomicUsize::new(published), poisoned: AtomicBool::new(false) }
+    pub(super) fn new(published: usize, space: Space) -> Self {
+        Self { published: AtomicUsize::new(published), poisoned: AtomicBool::new(false), space }
     }
 
     #[inline]
@@ -36,6 +38,11 @@ impl RegionState {
 
     pub(super) fn poison(&self) {
         self.poisoned.store(true, Ordering::Release);
+    }
+
+    /// The file has lost its name: its `bytes` count until the last of handle, maps and slices is gone.
+    pub(super) fn doom(&self, bytes: u64) {
+        self.space.doom(bytes);
     }
 
     /// # Errors

@@ -32,6 +32,7 @@ const CASES: &[Case] = &[
     ("subdirectories come and go with their files", subdirectories),
     ("one lock at a time, free after its drop", one_lock),
     ("zero-filling ahead changes nothing that is read", zero_ahead_changes_nothing),
+    ("a doomed file counts until its last slice goes", doomed_bytes_count),
     ("file ranges are of published bytes", file_ranges),
 ];
 
@@ -269,6 +270,36 @@ fn zero_ahead_changes_nothing(directory: Arc<dyn Directory>) {
     region.sync().unwrap();
     drop(region);
     assert_eq!(*directory.open_sealed("a.log", expected.len() as u64).view().unwrap(), *expected);
+}
+
+fn doomed_bytes_count(directory: Arc<dyn Directory>) {
+    let below = directory.create_subdirectory("a-0").unwrap();
+    let kept = below.create("kept.log", 1 << 16).unwrap();
+    kept.append(b"kept", b"", Way::Map).unwrap();
+    let written = below.create("written.log", 1 << 16).unwrap();
+    written.append(b"head", b"body", Way::Map).unwrap();
+    written.finish().unwrap();
+    below.replace("sealed.log", b"sealed bytes").unwrap();
+    let sealed = below.open_sealed("sealed.log", 12);
+    let slices = [written.view().unwrap().slice(4..8), sealed.view().unwrap().slice(0..6)];
+    for (region, name) in [(&written, "written.log"), (&sealed, "sealed.log")] {
+        below.unlink(name).unwrap();
+        region.doom();
+        region.doom();
+    }
+    let bytes = || (below.doomed_bytes(), directory.doomed_bytes());
+    assert_eq!(bytes(), (20, 20));
+    drop((written, sealed));
+    assert_eq!(bytes(), (20, 20), "the slices are left");
+    let [of_written, of_sealed] = slices;
+    assert_eq!((&of_written[..], &of_sealed[..]), (&b"body"[..], &b"sealed"[..]));
+    let clone = of_written.clone();
+    drop(of_written);
+    drop(of_sealed);
+    assert_eq!(bytes(), (8, 8), "a clone of one is left");
+    drop(clone);
+    assert_eq!(bytes(), (0, 0));
+    drop(kept);
 }
 
 fn file_ranges(directory: Arc<dyn Directory>) {

@@ -3,10 +3,11 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::checkpoint::{CutSegment, RecoveryPoint};
 use crate::log::durability::{Derived, unless_full};
+use crate::log::segment_set::SegmentSet;
 use crate::log::{Log, Writer, durability};
 use crate::segment::file_name::{FileKind, file_name};
 use crate::segment::{ActiveSegment, Segment};
-use crate::sync::{MutexGuard, Ordering};
+use crate::sync::{Arc, MutexGuard, Ordering};
 use crate::types::Offset;
 
 /// Where a log ended when it was closed cleanly.
@@ -100,6 +101,13 @@ impl Log {
     pub(crate) fn shut_deleted(&self) {
         self.deleted.store(true, Ordering::Release);
         self.shut();
+        if self.is_forked() {
+            return;
+        }
+        // Only who reads holds the space of the files any longer, not whoever has a handle.
+        let set = self.segments.load_full();
+        set.segments().iter().for_each(|segment| segment.region().doom());
+        self.segments.store(Arc::new(SegmentSet::new(Vec::new(), set.log_start())));
     }
 
     fn finish(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<Option<Ends>> {
@@ -193,11 +201,11 @@ impl Log {
         let set = self.segments.load();
         let mut still_long = Vec::new();
         for cut in self.checkpoint.get().cut_segments {
-            let segment = set.floor(cut.base).map(|index| &set.segments()[index]);
-            let Some(segment) = segment.filter(|segment| segment.base_offset() == cut.base) else { continue };
+            let Some(segment) = set.at(cut.base) else { continue };
             let valid = segment.region().window(0..cut.position)?;
-            if !unless_full(self.directory.put(&segment.file_name(FileKind::Log), &valid))? {
-                still_long.push(cut);
+            match unless_full(self.directory.put(&segment.file_name(FileKind::Log), &valid))? {
+                true => segment.region().doom(),
+                false => still_long.push(cut),
             }
         }
         Ok(still_long)

@@ -95,6 +95,7 @@ impl Log {
             let base = segment.base_offset();
             writer.unsealed.retain(|sealing| sealing.segment.base_offset() != base);
             unlink_segment(self.directory.as_ref(), base).map_err(|error| self.latch.trip(error))?;
+            segment.region().doom();
             self.directory.unlink(&file_name(base, FileKind::Snapshot)).map_err(|error| self.latch.trip(error))?;
             self.directory.sync().map_err(|error| self.latch.trip(error))?;
             deleted.segments += 1;

@@ -180,6 +180,11 @@ impl Log {
         (self.log_start(), writer.marks)
     }
 
+    /// Bytes of deleted log files whose space waits for who still reads them.
+    pub(crate) fn doomed_bytes(&self) -> u64 {
+        self.directory.doomed_bytes()
+    }
+
     /// What opening cut, rebuilt or found damaged.
     #[must_use]
     pub fn recovery(&self) -> &Recovery {

@@ -7,7 +7,7 @@ use crate::types::Offset;
 /// A snapshot of a log's segments. Replaced as a whole, never edited.
 #[derive(Clone, Debug)]
 pub(crate) struct SegmentSet {
-    /// By base offset, ascending. Never empty in an open log.
+    /// By base offset, ascending.
     segments: Vec<Arc<Segment>>,
     /// The first offset that may be read. May lie inside of a batch.
     log_start: Offset,
@@ -36,6 +36,12 @@ impl SegmentSet {
     /// Index of the segment that holds `offset` if any does: the last whose base is not above it.
     pub(crate) fn floor(&self, offset: Offset) -> Option<usize> {
         self.segments.partition_point(|segment| segment.base_offset() <= offset).checked_sub(1)
+    }
+
+    /// The segment whose base is `base`.
+    pub(crate) fn at(&self, base: Offset) -> Option<&Arc<Segment>> {
+        let index = self.floor(base)?;
+        self.segments.get(index).filter(|segment| segment.base_offset() == base)
     }
 
     /// Where the segment at `index` ends: where the next one begins, or else at `log_end`.

@@ -189,6 +189,9 @@ impl Log {
         behind.sort_unstable();
         for base in behind.into_iter().rev() {
             unlink_segment(self.directory.as_ref(), base)?;
+            if let Some(segment) = set.at(base) {
+                segment.region().doom();
+            }
             self.directory.sync()?;
         }
         for snapshot in self.snapshots()?.into_iter().filter(|offset| *offset > cut.at) {
@@ -205,6 +208,7 @@ impl Log {
             self.directory.rename(&file_name(cut.at, FileKind::Log), &doomed)?;
             unlink_segment(self.directory.as_ref(), cut.at)?;
             self.directory.unlink(&doomed)?;
+            set.segments()[cut.kept - 1].region().doom();
             self.directory.sync()?;
         }
         let active = self.create_segment(cut.at, 0)?;

@@ -161,6 +161,14 @@ impl Partition {
         self.log().segment_infos()
     }
 
+    /// Bytes of log files that were deleted, by [`Partition::delete_records`], [`Partition::truncate`] or with the topic,
+    /// and whose space comes back once the last slice of what was fetched from them, and the last [`Segment`], is
+    /// dropped. Who keeps a [`FileRange`](crate::FileRange) keeps the space too, and is not counted.
+    #[must_use]
+    pub fn doomed_bytes(&self) -> u64 {
+        self.log().doomed_bytes()
+    }
+
     /// What opening cut, rebuilt or found damaged.
     #[must_use]
     pub fn recovery(&self) -> &Recovery {

@@ -17,6 +17,9 @@ pub struct StoreStats {
     pub not_open: Vec<(TopicPartition, Error)>,
     /// Bytes of all topics that are written and not yet synced.
     pub unsynced_bytes: u64,
+    /// Bytes of files that are deleted, and whose space comes back once nobody holds a slice of them: see
+    /// [`Partition::doomed_bytes`]. Those of deleted topics count too.
+    pub doomed_bytes: u64,
     /// Descriptors and maps in use.
     pub budget: BudgetStats,
 }
@@ -32,6 +35,8 @@ pub struct PartitionStats {
     /// Bytes of its log files. Where a cut left a file longer than its segment, this counts the rest too, until a clean
     /// close.
     pub bytes: u64,
+    /// Bytes of its deleted files that readers hold: see [`Partition::doomed_bytes`].
+    pub doomed_bytes: u64,
     /// The first offset that can be read.
     pub log_start: Offset,
     /// The marks.
@@ -48,7 +53,13 @@ impl Inner {
         self.check_open()?;
         let partitions = self.partitions().iter().map(PartitionStats::of).collect();
         let not_open = self.not_open();
-        Ok(StoreStats { partitions, not_open, unsynced_bytes: self.unsynced_bytes(), budget: self.budget.stats() })
+        Ok(StoreStats {
+            partitions,
+            not_open,
+            unsynced_bytes: self.unsynced_bytes(),
+            doomed_bytes: self.directory.doomed_bytes(),
+            budget: self.budget.stats(),
+        })
     }
 }
 
@@ -62,6 +73,7 @@ impl PartitionStats {
             partition: partition.id().clone(),
             segments: segments.len(),
             bytes: segments.iter().map(|segment| segment.size()).sum(),
+            doomed_bytes: partition.doomed_bytes(),
             log_start,
             marks,
             producers: counts.known,

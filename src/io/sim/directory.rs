@@ -11,6 +11,7 @@ use super::image::{Event, Node, NodeId};
 use super::region::SimRegion;
 use super::tail::SimTail;
 use crate::error::{Corruption, CorruptionReason, Error, ErrorKind, Result};
+use crate::io::doomed::{Doomed, Space};
 use crate::io::power::{self, Kept};
 use crate::io::{Directory, DirectoryLock, Entry, EntryKind, Region, Way, sealed};
 use crate::sync::Arc;
@@ -22,11 +23,20 @@ const LOCK: &str = ".lock";
 pub struct SimDirectory {
     disk: SimDisk,
     path: PathBuf,
+    doomed: Arc<Doomed>,
 }
 
 impl SimDirectory {
     pub(super) fn root(disk: SimDisk) -> Self {
-        Self { disk, path: root_path() }
+        Self { disk, path: root_path(), doomed: Arc::default() }
+    }
+
+    fn below(&self, name: &str) -> Self {
+        Self { disk: self.disk.clone(), path: self.path.join(name), doomed: Doomed::below(&self.doomed) }
+    }
+
+    fn space(&self) -> Space {
+        Space::new(&self.doomed)
     }
 
     /// The disk it is on.
@@ -167,7 +177,7 @@ impl Directory for SimDirectory {
         }
         let file = state.create_file(folder, name, &path)?;
         drop(state);
-        Ok(Arc::new(SimRegion::growing(self.disk.clone(), path, file, 0..capacity)))
+        Ok(Arc::new(SimRegion::growing(self.disk.clone(), path, file, 0..capacity, self.space())))
     }
 
     fn open_append(&self, name: &str, published: u64, capacity: u64) -> Result<Arc<dyn Region>> {
@@ -189,11 +199,11 @@ impl Directory for SimDirectory {
         // Whoever set this length may have died before he synced it.
         sync_file(&mut state, file, &path)?;
         drop(state);
-        Ok(Arc::new(SimRegion::growing(self.disk.clone(), path, file, published..capacity)))
+        Ok(Arc::new(SimRegion::growing(self.disk.clone(), path, file, published..capacity, self.space())))
     }
 
     fn open_sealed(&self, name: &str, len: u64) -> Arc<dyn Region> {
-        Arc::new(SimRegion::finished(self.disk.clone(), self.named(name), len))
+        Arc::new(SimRegion::finished(self.disk.clone(), self.named(name), len, self.space()))
     }
 
     fn open_tail(&self, name: &str) -> Result<Arc<dyn Region>> {
@@ -244,6 +254,10 @@ impl Directory for SimDirectory {
         Ok(())
     }
 
+    fn doomed_bytes(&self) -> u64 {
+        self.doomed.bytes()
+    }
+
     fn sync(&self) -> Result<()> {
         let mut state = self.disk.lock();
         let folder = self.folder(&state)?;
@@ -252,7 +266,7 @@ impl Directory for SimDirectory {
 
     fn subdirectory(&self, name: &str) -> Result<Arc<dyn Directory>> {
         check_name(name)?;
-        Ok(Arc::new(Self { disk: self.disk.clone(), path: self.path.join(name) }))
+        Ok(Arc::new(self.below(name)))
     }
 
     fn create_subdirectory(&self, name: &str) -> Result<Arc<dyn Directory>> {
@@ -267,7 +281,7 @@ impl Directory for SimDirectory {
             Some(node) if state.image().folder(node).is_none() => return Err(errno("create", &path, libc::ENOTDIR)),
             Some(_) => {}
         }
-        Ok(Arc::new(Self { disk: self.disk.clone(), path }))
+        Ok(Arc::new(self.below(name)))
     }
 
     fn remove_subdirectory(&self, name: &str) -> Result<()> {

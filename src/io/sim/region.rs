@@ -12,6 +12,7 @@ use super::faults::Call;
 use super::file::{File, PAGE, Part};
 use super::image::{Event, NodeId};
 use crate::error::{Corruption, CorruptionReason, Error, ErrorKind, Result};
+use crate::io::doomed::Space;
 use crate::io::view::{Mapping, Source};
 use crate::io::{FileRange, Region, View, Way, sealed};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
@@ -28,6 +29,7 @@ pub struct SimRegion {
     disk: SimDisk,
     path: PathBuf,
     published: AtomicU64,
+    space: Arc<Space>,
     handle: Mutex<Handle>,
 }
 
@@ -46,16 +48,17 @@ struct Handle {
 
 impl SimRegion {
     /// A file to append to behind `range.start`, up to `range.end`.
-    pub(super) fn growing(disk: SimDisk, path: PathBuf, file: NodeId, range: Range<u64>) -> Self {
+    pub(super) fn growing(disk: SimDisk, path: PathBuf, file: NodeId, range: Range<u64>, space: Space) -> Self {
         let told = failures(&disk.lock(), file);
         let handle = Handle { file: Some(file), capacity: Some(range.end), reserved: range.start, told };
-        Self { disk, path, published: AtomicU64::new(range.start), handle: Mutex::new(handle) }
+        let (published, space) = (AtomicU64::new(range.start), Arc::new(space));
+        Self { disk, path, published, space, handle: Mutex::new(handle) }
     }
 
     /// A finished file, opened when it is first read.
-    pub(super) fn finished(disk: SimDisk, path: PathBuf, len: u64) -> Self {
+    pub(super) fn finished(disk: SimDisk, path: PathBuf, len: u64, space: Space) -> Self {
         let handle = Handle { file: None, capacity: None, reserved: len, told: 0 };
-        Self { disk, path, published: AtomicU64::new(len), handle: Mutex::new(handle) }
+        Self { disk, path, published: AtomicU64::new(len), space: Arc::new(space), handle: Mutex::new(handle) }
     }
 
     /// The file, opened now if it was not.
@@ -167,7 +170,13 @@ impl Region for SimRegion {
         let bytes = state.image().file(file).map(|file| file.snapshot(len)).unwrap_or_default();
         // One mapping as long as there is the handle: what a real one would show.
         let reach = handle.capacity.map_or(len, |capacity| usize::try_from(capacity).unwrap_or(len).max(len));
-        Ok(View::new(Arc::new(Snapshot { bytes, source: Some(Source { number: 1, len: reach }) }), len))
+        let (source, space) = (Some(Source { number: 1, len: reach }), Some(Arc::clone(&self.space)));
+        Ok(View::new(Arc::new(Snapshot { bytes, source, _space: space }), len))
+    }
+
+    fn doom(&self) {
+        let handle = self.handle.lock();
+        self.space.doom(handle.reserved.max(self.len()));
     }
 
     fn sync(&self) -> Result<()> {
@@ -226,12 +235,13 @@ fn memory_file(contents: &[u8]) -> std::io::Result<std::fs::File> {
 
 /// A view of the first `len` bytes of a file as they are now: later stores go to a copy.
 pub(super) fn snapshot_view(bytes: Arc<Vec<u8>>, len: usize) -> View {
-    View::new(Arc::new(Snapshot { bytes, source: None }), len)
+    View::new(Arc::new(Snapshot { bytes, source: None, _space: None }), len)
 }
 
 struct Snapshot {
     bytes: Arc<Vec<u8>>,
     source: Option<Source>,
+    _space: Option<Arc<Space>>,
 }
 
 impl Mapping for Snapshot {
