@@ -136,6 +136,8 @@ pub(crate) struct CheckpointFile {
     written: Mutex<Written>,
     /// For readers, who take no lock. Never falls.
     may_have_gaps: AtomicBool,
+    /// Whether more is synced than the file says: for who asks often.
+    is_behind: AtomicBool,
 }
 
 /// What the file says, and since when.
@@ -143,7 +145,9 @@ pub(crate) struct CheckpointFile {
 pub(crate) struct Written {
     /// The contents.
     pub(crate) checkpoint: Checkpoint,
-    /// When it was last written, by the monotonic clock.
+    /// Up to where all is synced by now: the recovery point that the file would have if it were written.
+    pub(crate) synced: RecoveryPoint,
+    /// When its recovery point was last raised, or that was tried, by the monotonic clock.
     pub(crate) written_at: Duration,
 }
 
@@ -151,7 +155,20 @@ impl CheckpointFile {
     /// The file that holds `checkpoint`.
     pub(crate) fn new(checkpoint: Checkpoint) -> Self {
         let may_have_gaps = AtomicBool::new(checkpoint.may_have_gaps);
-        Self { written: Mutex::new(Written { checkpoint, written_at: Duration::ZERO }), may_have_gaps }
+        let synced = checkpoint.recovery_point;
+        let written = Mutex::new(Written { checkpoint, synced, written_at: Duration::ZERO });
+        Self { written, may_have_gaps, is_behind: AtomicBool::new(false) }
+    }
+
+    /// Whether more is synced than the file says.
+    #[inline]
+    pub(crate) fn is_behind(&self) -> bool {
+        self.is_behind.load(Ordering::Relaxed)
+    }
+
+    /// When its recovery point was last raised, by the monotonic clock.
+    pub(crate) fn written_at(&self) -> Duration {
+        self.written.lock().written_at
     }
 
     /// What the file says.
@@ -174,6 +191,7 @@ impl CheckpointFile {
     pub(crate) fn adopt(&self, checkpoint: Checkpoint) {
         let mut written = self.written.lock();
         let may_have_gaps = checkpoint.may_have_gaps || written.checkpoint.may_have_gaps;
+        written.synced = checkpoint.recovery_point;
         written.checkpoint = Checkpoint { may_have_gaps, ..checkpoint };
         self.may_have_gaps.store(may_have_gaps, Ordering::Release);
     }
@@ -185,14 +203,17 @@ impl CheckpointFile {
         next: impl FnOnce(&mut Written) -> Option<Checkpoint>,
     ) -> Result<()> {
         let mut written = self.written.lock();
-        if let Some(checkpoint) = next(&mut written) {
+        let next = next(&mut written);
+        let replaced = next.map_or(Ok(()), |checkpoint| {
             checkpoint.write(directory)?;
             if checkpoint.may_have_gaps {
                 self.may_have_gaps.store(true, Ordering::Release);
             }
             written.checkpoint = checkpoint;
-        }
-        Ok(())
+            Ok(())
+        });
+        self.is_behind.store(written.synced != written.checkpoint.recovery_point, Ordering::Relaxed);
+        replaced
     }
 }
 

@@ -69,6 +69,7 @@ impl Log {
         self.checkpoint.update(self.directory.as_ref(), |state| {
             let mut checkpoint = state.checkpoint.clone();
             checkpoint.recovery_point = RecoveryPoint { offset, base, position };
+            state.synced = checkpoint.recovery_point;
             checkpoint.log_start = set.log_start();
             checkpoint.high_watermark = high_watermark;
             Some(checkpoint)
@@ -178,6 +179,7 @@ impl Log {
         durability::ignore_full_disk(self.checkpoint.update(self.directory.as_ref(), |state| {
             let mut checkpoint = state.checkpoint.clone();
             checkpoint.recovery_point = recovery_point;
+            state.synced = recovery_point;
             checkpoint.high_watermark = high_watermark;
             checkpoint.cut_segments = still_long;
             Some(checkpoint)

@@ -15,7 +15,7 @@ use crate::sync::{Arc, MutexGuard, Ordering};
 use crate::types::{Offset, ReadUpTo};
 
 /// How long the recovery point may stay behind the durable end.
-const CHECKPOINT_AFTER: Duration = Duration::from_secs(1);
+pub(crate) const CHECKPOINT_AFTER: Duration = Duration::from_secs(1);
 /// How many bytes it may stay behind.
 const CHECKPOINT_BYTES: u64 = 64 << 20;
 
@@ -89,6 +89,7 @@ impl Log {
     /// As [`Log::wait_durable`].
     pub fn sync(&self) -> Result<Offset> {
         self.wait_durable(self.marks.end())?;
+        self.checkpoint_if_due()?;
         Ok(self.marks.durable())
     }
 
@@ -253,22 +254,22 @@ impl Log {
         self.set_marks(&mut writer, marks);
         self.moved.tell_unlocking(writer);
         if written.lacking.is_empty() && written.epochs {
-            match ignore_full_disk(self.raise_recovery_point(round)) {
-                // All is synced as it should be, and the recovery point says what it said before.
-                Err(error) if error.is_passing() => {}
-                raised => raised.map_err(|error| self.latch.trip(error))?,
-            }
+            self.try_to_raise(Some(round))?;
         }
         Ok(durable)
     }
 
-    /// Moves the recovery point up to what the round synced, if it is due.
-    fn raise_recovery_point(&self, round: &Round) -> Result<()> {
-        let Some(active) = &round.active else { return Ok(()) };
-        let point = RecoveryPoint { offset: round.target, base: active.base_offset(), position: round.position };
+    /// Moves the recovery point up to what is synced, if it is due: `round` is what was synced just now.
+    fn raise_recovery_point(&self, round: Option<&Round>) -> Result<()> {
+        let point = round.and_then(|round| {
+            let base = round.active.as_ref()?.base_offset();
+            Some(RecoveryPoint { offset: round.target, base, position: round.position })
+        });
         let now = self.clock.monotonic();
         self.checkpoint.update(self.directory.as_ref(), |state| {
             let before = state.checkpoint.recovery_point;
+            let point = point.unwrap_or(state.synced);
+            state.synced = point;
             let grown = point.position.saturating_sub(before.position) >= CHECKPOINT_BYTES;
             let waited = now.saturating_sub(state.written_at) >= CHECKPOINT_AFTER;
             let due = point.base != before.base || grown || waited;
@@ -281,6 +282,49 @@ impl Log {
             checkpoint.high_watermark = self.marks.high().min(point.offset);
             Some(checkpoint)
         })
+    }
+
+    /// The same, and what its failure means: on a full disk, or without a descriptor, the recovery point says what it
+    /// said before, and all is synced as it should be.
+    fn try_to_raise(&self, round: Option<&Round>) -> Result<()> {
+        match ignore_full_disk(self.raise_recovery_point(round)) {
+            Err(error) if !error.is_passing() => Err(self.latch.trip(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether more is durable than the recovery point on disk says.
+    #[inline]
+    pub(crate) fn is_checkpoint_behind(&self) -> bool {
+        self.checkpoint.is_behind()
+    }
+
+    /// Writes the recovery point down if it has been behind for a second: what no sync does for a log that is left
+    /// alone. Answers how long it may still stay behind.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`]. A failure to write it, but for want of room, stops all writes.
+    pub(crate) fn checkpoint_if_due(&self) -> Result<Option<Duration>> {
+        if !self.checkpoint.is_behind() {
+            return Ok(None);
+        }
+        self.checkpoint_in_turn(&self.rounds.lock())
+    }
+
+    /// The same for who appends, and waits for nobody: a sync under way looks to it itself.
+    pub(crate) fn checkpoint_beside(&self) -> Result<()> {
+        match self.rounds.try_lock() {
+            Some(turn) => self.checkpoint_in_turn(&turn).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn checkpoint_in_turn(&self, _turn: &MutexGuard<'_, ()>) -> Result<Option<Duration>> {
+        self.check_open()?;
+        self.latch.check()?;
+        self.try_to_raise(None)?;
+        let until = self.checkpoint.written_at().saturating_add(CHECKPOINT_AFTER);
+        Ok(self.checkpoint.is_behind().then(|| until.saturating_sub(self.clock.monotonic())))
     }
 
     /// Stores the marks, with the high watermark and last stable offset that follow from the topic's rule.

@@ -38,6 +38,7 @@ pub use append::{AppendOrigin, Appended};
 pub(crate) use close::Ends;
 pub use config::{CleanupPolicy, FlushPolicy, HighWatermark, LogConfig, TopicCompression};
 pub use delete::DeletedRecords;
+pub(crate) use durability::CHECKPOINT_AFTER;
 pub use open::{CutReason, Recovery};
 pub(crate) use open::{LastClose, LogOptions, OpenMode};
 pub use producers::ProducerInfo;

@@ -90,6 +90,7 @@ impl Log {
         self.checkpoint.update(self.directory.as_ref(), |state| {
             let mut checkpoint = state.checkpoint.clone();
             checkpoint.recovery_point = RecoveryPoint { offset: cut.at, base: cut.at, position: 0 };
+            state.synced = checkpoint.recovery_point;
             checkpoint.high_watermark = checkpoint.high_watermark.min(cut.at);
             checkpoint.log_start = cut.at;
             checkpoint.cuts += 1;
@@ -165,8 +166,10 @@ impl Log {
         self.checkpoint.update(self.directory.as_ref(), |state| {
             let mut checkpoint = state.checkpoint.clone();
             checkpoint.cuts += 1;
-            if checkpoint.recovery_point.offset > cut.at {
-                checkpoint.recovery_point = RecoveryPoint { offset: cut.at, base, position: cut.position };
+            for point in [&mut checkpoint.recovery_point, &mut state.synced] {
+                if point.offset > cut.at {
+                    *point = RecoveryPoint { offset: cut.at, base, position: cut.position };
+                }
             }
             checkpoint.high_watermark = checkpoint.high_watermark.min(cut.at);
             if last_kept.is_some_and(|segment| cut.position < segment.size()) {

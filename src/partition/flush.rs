@@ -30,6 +30,9 @@ pub(crate) trait Flusher: Send + Sync {
 
     /// Syncs the partition when `after` has passed.
     fn sync_after(&self, partition: &Partition, after: Duration);
+
+    /// Writes the partition's recovery point down once it has been behind for a second.
+    fn checkpoint_later(&self, partition: &Partition);
 }
 
 /// The flusher's lists. A partition is on each at most once: its flag is set by who puts it there, and cleared by the
@@ -44,6 +47,8 @@ pub(crate) enum List {
     Due,
     /// To have room zero-filled ahead.
     Zeros,
+    /// To have its recovery point written down at a time.
+    Behind,
 }
 
 /// Bytes that were appended, and those of them that a sync has covered; and which lists of the flusher know of it.
@@ -52,7 +57,7 @@ pub(super) struct Unsynced {
     appended: AtomicU64,
     /// Never falls, and never passes `appended`: each byte is taken off once, however many syncs end at a time.
     settled: AtomicU64,
-    lists: [AtomicBool; 4],
+    lists: [AtomicBool; 5],
 }
 
 impl Unsynced {
@@ -82,7 +87,26 @@ impl Partition {
                 self.after_roll(log)?;
             }
         }
+        if log.is_checkpoint_behind() {
+            self.after_sync(log)?;
+        }
         if log.flushes() { self.flush_after(log, appended) } else { Ok(()) }
+    }
+
+    /// Has the recovery point on disk follow what was synced: in the background, or, for a partition on its own, by
+    /// whoever comes once it is due.
+    pub(super) fn after_sync(&self, log: &Log) -> Result<()> {
+        match &self.0.flusher {
+            Some(flusher) if log.is_checkpoint_behind() => flusher.checkpoint_later(self),
+            None if log.is_checkpoint_behind() => log.checkpoint_beside()?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Writes the recovery point down if that is due. Answers when it will be.
+    pub(crate) fn checkpoint_if_due(&self) -> Result<Option<Duration>> {
+        self.own_log()?.checkpoint_if_due()
     }
 
     /// Does what the flush policy asks for, if it asks for something.
@@ -145,7 +169,9 @@ impl Partition {
         if log.end(ReadUpTo::Durable) >= written || !log.takes_writes() {
             self.settle(appended);
         }
-        answer
+        let answer = answer?;
+        self.after_sync(log)?;
+        Ok(answer)
     }
 
     /// The first `appended` bytes are no longer unsynced, or never will be synced.

@@ -67,7 +67,7 @@ impl Partition {
         flusher: Option<Arc<dyn Flusher>>,
     ) -> Result<Self> {
         let log = Log::open(directory, options)?;
-        Ok(Self(Arc::new(Inner {
+        let partition = Self(Arc::new(Inner {
             id,
             role: Role::Alone(log),
             clock: Arc::clone(&options.clock),
@@ -76,7 +76,9 @@ impl Partition {
             unsynced: flush::Unsynced::default(),
             locks: Mutex::default(),
             of_store: true,
-        })))
+        }));
+        partition.after_sync(partition.log())?;
+        Ok(partition)
     }
 
     /// A partition whose log only `replica` writes.
@@ -242,7 +244,11 @@ impl Partition {
             return Err(Error::new(ErrorKind::InvalidConfig, message));
         }
         match &self.0.role {
-            Role::Alone(log) => log.delete_records(range),
+            Role::Alone(log) => {
+                let deleted = log.delete_records(range)?;
+                self.after_sync(log)?;
+                Ok(deleted)
+            }
             Role::Replicated(replica) => trim(replica.as_ref(), range.end),
         }
     }

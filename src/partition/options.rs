@@ -71,6 +71,10 @@ impl Partition {
     /// Opens the partition in the directory at `path`, which is named `<topic>-<partition>` and created if it is not
     /// there. Takes the writer's lock on it first; one that lies in a store's directory is not opened beside the store.
     ///
+    /// It has no thread: what a store does in the background is left to the calls that come. So the recovery point on
+    /// disk, from where on an opening after a crash checks everything, follows what is durable with the first append or
+    /// [`Partition::sync`] after a second, and when the partition is closed.
+    ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for another name, [`ErrorKind::AlreadyOpen`], [`ErrorKind::Corruption`] for files
     /// that cannot be a log's; what the operating system can answer. Damaged batches are no error: see

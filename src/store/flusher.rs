@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::error::Result;
+use crate::log::CHECKPOINT_AFTER;
 use crate::partition::{self, List, Partition, WeakPartition};
 use crate::store::unsynced::Unsynced;
 use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, Ordering};
@@ -31,14 +32,26 @@ pub(super) struct Flusher {
 enum Job {
     Sync,
     Zero,
+    Checkpoint,
+}
+
+impl Job {
+    /// The list that it is on while it waits for a time.
+    fn list(self) -> List {
+        match self {
+            Self::Sync => List::Due,
+            Self::Zero => List::Zeros,
+            Self::Checkpoint => List::Behind,
+        }
+    }
 }
 
 #[derive(Default)]
 struct Queue {
     /// As soon as possible.
     soon: VecDeque<WeakPartition>,
-    /// By the monotonic time at which it is due.
-    due: BTreeMap<(Duration, u64), WeakPartition>,
+    /// By the monotonic time at which it is due: a sync, or the recovery point.
+    due: BTreeMap<(Duration, u64), (Job, WeakPartition)>,
     /// To have room zero-filled ahead.
     zeros: VecDeque<WeakPartition>,
     /// Tells entries with the same time apart.
@@ -80,6 +93,7 @@ impl Flusher {
                 Job::Sync => self.sync(&partition),
                 // Without room the next append tells; any other failure stays with the file.
                 Job::Zero => drop(partition.zero_ahead()),
+                Job::Checkpoint => self.checkpoint(&partition),
             }
         }
     }
@@ -88,6 +102,29 @@ impl Flusher {
     fn sync(&self, partition: &Partition) {
         if partition.sync().is_err_and(|error| error.is_passing()) {
             partition::Flusher::sync_after(self, partition, AGAIN_AFTER);
+        }
+    }
+
+    /// Writes a partition's recovery point down, now or, where one was written meanwhile, when that has become a second
+    /// old. A failure stays with the partition.
+    fn checkpoint(&self, partition: &Partition) {
+        if let Ok(Some(left)) = partition.checkpoint_if_due() {
+            self.put_due(Job::Checkpoint, partition, left);
+        }
+    }
+
+    fn put_due(&self, job: Job, partition: &Partition, after: Duration) {
+        if !partition.enter(job.list()) {
+            return;
+        }
+        let at = self.clock.monotonic().saturating_add(after);
+        let mut queue = self.queue.lock();
+        queue.count += 1;
+        let count = queue.count;
+        queue.due.insert((at, count), (job, partition.downgrade()));
+        queue.prune();
+        if queue.due.first_key_value().is_some_and(|((_, first), _)| *first == count) {
+            self.changed.notify_all();
         }
     }
 
@@ -104,7 +141,8 @@ impl Flusher {
         loop {
             let due = self.queue.lock().pop_due(self.clock.monotonic());
             match due {
-                Some(partition) => self.sync(&partition),
+                Some((Job::Checkpoint, partition)) => self.checkpoint(&partition),
+                Some((_, partition)) => self.sync(&partition),
                 None => break,
             }
         }
@@ -165,13 +203,13 @@ impl Queue {
         for _ in 0..4 {
             self.turn = (self.turn + 1) % 4;
             let popped = match self.turn {
-                0 => self.pop_soon(),
+                0 => self.pop_soon().map(|partition| (Job::Sync, partition)),
                 1 => self.pop_due(now),
-                2 => self.pop_urgent(),
-                _ => self.pop_zeros(),
+                2 => self.pop_urgent().map(|partition| (Job::Sync, partition)),
+                _ => self.pop_zeros().map(|partition| (Job::Zero, partition)),
             };
-            if let Some(partition) = popped {
-                return Some((if self.turn == 3 { Job::Zero } else { Job::Sync }, partition));
+            if popped.is_some() {
+                return popped;
             }
         }
         None
@@ -185,11 +223,11 @@ impl Queue {
         std::iter::from_fn(|| self.soon.pop_front()).find_map(|weak| taken(&weak, List::Soon))
     }
 
-    fn pop_due(&mut self, now: Duration) -> Option<Partition> {
+    fn pop_due(&mut self, now: Duration) -> Option<(Job, Partition)> {
         while let Some(first) = self.due.first_entry().filter(|first| first.key().0 <= now) {
-            let popped = taken(&first.remove(), List::Due);
-            if popped.is_some() {
-                return popped;
+            let (job, weak) = first.remove();
+            if let Some(partition) = taken(&weak, job.list()) {
+                return Some((job, partition));
             }
         }
         None
@@ -212,7 +250,7 @@ impl Queue {
             return;
         }
         self.dirty.retain(|weak| !weak.is_gone());
-        self.due.retain(|_, weak| !weak.is_gone());
+        self.due.retain(|_, (_, weak)| !weak.is_gone());
         self.prune_at = 2 * (self.dirty.len() + self.due.len());
     }
 }
@@ -265,17 +303,11 @@ impl partition::Flusher for Flusher {
     }
 
     fn sync_after(&self, partition: &Partition, after: Duration) {
-        if partition.enter(List::Due) {
-            let at = self.clock.monotonic().saturating_add(after);
-            let mut queue = self.queue.lock();
-            queue.count += 1;
-            let count = queue.count;
-            queue.due.insert((at, count), partition.downgrade());
-            queue.prune();
-            if queue.due.first_key_value().is_some_and(|((_, first), _)| *first == count) {
-                self.changed.notify_all();
-            }
-        }
+        self.put_due(Job::Sync, partition, after);
+    }
+
+    fn checkpoint_later(&self, partition: &Partition) {
+        self.put_due(Job::Checkpoint, partition, CHECKPOINT_AFTER);
     }
 }
 

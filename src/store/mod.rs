@@ -209,7 +209,8 @@ impl Store {
         self.0.0.stats()
     }
 
-    /// Syncs, on the calling thread, what a topic's `flush.ms` has made due by the store's clock. For a clock that is
+    /// Does, on the calling thread, what is due by the store's clock: syncs what a topic's `flush.ms` has made due, and
+    /// writes down recovery points that have been behind for a second. For a clock that is
     /// moved by hand; with the operating system's the store's own thread does it.
     pub fn run_due(&self) {
         self.0.0.run_due();
