@@ -157,6 +157,11 @@ impl Error {
         matches!(self.kind(), ErrorKind::TooManyFiles | ErrorKind::MapLimit)
     }
 
+    /// Whether a sync failed: what the kernel shows of the file may never reach the disk.
+    pub(crate) fn is_failed_sync(&self) -> bool {
+        matches!(self.repr.as_ref(), Repr::Io { operation: "sync", .. })
+    }
+
     /// An error of `kind` that reads `message`: lowercase, without a full stop.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, repr: Box::new(Repr::Message(message.into())) }

@@ -9,6 +9,7 @@ use crate::log::checkpoint::{Checkpoint, CheckpointFile, RecoveryPoint};
 use crate::log::close::Ends;
 use crate::log::latch::FailureLatch;
 use crate::log::layout::{Layout, SegmentFiles};
+use crate::log::lost_sync;
 use crate::log::moved::Moved;
 use crate::log::recover::{Found, Recovering};
 use crate::log::replay::Replay;
@@ -115,7 +116,8 @@ impl Log {
     /// operating system can answer. Damaged batches are no error here: see [`Recovery`].
     pub(crate) fn open(directory: Arc<dyn Directory>, options: &LogOptions) -> Result<Self> {
         if options.mode == OpenMode::Write {
-            return Self::open_once(directory, options);
+            let opened = Self::open_once(Arc::clone(&directory), options);
+            return opened.inspect_err(|error| lost_sync::note_if_lost(directory.as_ref(), error));
         }
         // Beside a writer a file may go, or be trimmed, between its listing and its opening.
         for _ in 1..READ_ONLY_TRIES {

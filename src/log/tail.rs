@@ -200,7 +200,8 @@ impl Log {
             None => last.indexes().rebuilt(last.base_offset(), &mut last.look()?, new.settings)?,
         };
         let name = last.file_name(FileKind::Log);
-        let region = self.directory.open_append(&name, last.size(), new.capacity)?;
+        let opened = self.directory.open_append(&name, last.size(), new.capacity);
+        let region = opened.map_err(|error| if error.is_failed_sync() { self.stop(error) } else { error })?;
         ActiveSegment::resume(&self.directory, region, index, None, new)
     }
 

@@ -1,8 +1,10 @@
 //! After a call that failed: nothing more is promised than what was done, and what was not touched works on.
 
 use super::*;
-use crate::io::sim::{Call, Failure, Fault};
+use crate::io::sim::{Call, CrashMode, Failure, Fault, Left, PowerCut, Random, SectorSize};
 use crate::log::checkpoint::Checkpoint;
+
+const POWER_LOST: PowerCut = PowerCut { left: Left::Nothing, sector: SectorSize::Small, names_in_order: true };
 
 fn device(call: Call, name: &str) -> Fault {
     Fault::next(call, Failure::Device).on(name)
@@ -123,4 +125,47 @@ fn a_roll_below_the_log_end_is_refused() {
     assert_eq!(log.segments().len(), 1);
     fill(&log, 3..5);
     assert_eq!(values(&log, ReadUpTo::Written), numbered(0..5));
+}
+
+/// Nobody noted that a sync of an opening had failed: the next opening read what the kernel showed, synced it with
+/// success, as the kernel called it clean, and the records that it called durable were gone with the power.
+#[test]
+fn what_an_opening_failed_to_sync_is_written_again_by_the_next() {
+    for calls in 0..3 {
+        let disk = SimDisk::new();
+        let log = open(&disk, UNCLEAN);
+        fill(&log, 0..30);
+        log.shut();
+        disk.fail(device(Call::Sync, ".log").after(calls));
+        let opened = Log::open(disk.root().subdirectory("a-0").unwrap(), &options(UNCLEAN, 1000));
+        match opened {
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Io),
+            Ok(log) => log.shut(),
+        }
+        assert!(disk.has_lost_writes(), "sync {calls}");
+        let log = open(&disk, UNCLEAN);
+        assert_eq!(log.end(ReadUpTo::Durable), Offset::new(30));
+        let disk = disk.crash_state(&mut Random::new(calls), CrashMode::PowerCut(POWER_LOST));
+        assert_eq!(values(&open(&disk, UNCLEAN), ReadUpTo::Written), numbered(0..30), "sync {calls}");
+    }
+}
+
+/// A first append whose opening of the last segment failed to sync it was an error of that append alone: the next one
+/// tried again, and took the kernel's word.
+#[test]
+fn a_failed_sync_in_front_of_the_first_append_stops_writes() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..5);
+    let ends = log.close().unwrap().unwrap();
+    let log = open(&disk, LastClose::Clean(ends));
+    disk.fail(device(Call::Sync, ".log"));
+    for expected in [ErrorKind::Io, ErrorKind::PreviousFailure] {
+        assert_eq!(log.append(&batch(&["x"]), AppendOrigin::Client).unwrap_err().kind(), expected);
+    }
+    assert_eq!(values(&log, ReadUpTo::Written), numbered(0..5));
+    log.shut();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 5..6);
+    assert_eq!(values(&log, ReadUpTo::Written), numbered(0..6));
 }
