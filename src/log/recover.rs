@@ -3,6 +3,8 @@
 //! Above that point everything from there on is cut: a power cut leaves holes with valid batches behind them, and that
 //! is no damage. Below it nothing is ever cut. See `docs/crash-safety.md`.
 
+use std::ops::Range;
+
 use crate::error::{Corruption, CorruptionReason, Error, Result};
 use crate::io::{Region, View};
 use crate::log::durability::Sealing;
@@ -17,6 +19,7 @@ use crate::record::batch_header::HEADER_LEN;
 use crate::segment::file_name::{FileKind, file_name};
 use crate::segment::indexes::Indexes;
 use crate::segment::memory_index::IndexWriter;
+use crate::segment::offset_index::OffsetEntry;
 use crate::segment::transaction_index::TransactionIndex;
 use crate::segment::walk::{Expected, Next, check_crc, is_old_message, next_at};
 use crate::segment::{ActiveSegment, Segment, SegmentParts};
@@ -218,6 +221,7 @@ impl<'a, 'o> Recovering<'a, 'o> {
         let damage_before = self.found.recovery.damage.len();
         let mut writer = IndexWriter::new(files.base, index_settings(&self.opening.options.config));
         let aborted = TransactionIndex::new();
+        let mut known = None;
         let (mut place, mut end) = (0, files.base);
         let stop = loop {
             if self.expected.offset >= limit {
@@ -239,14 +243,16 @@ impl<'a, 'o> Recovering<'a, 'o> {
                     place += size;
                 }
                 Ok(None) if place >= trusted => break Stop::End,
-                Ok(None) => {
-                    self.note_damage(index, nothing(place, view.len()));
-                    place = self.resume_behind(trusted);
-                }
                 Err(error) if place >= trusted => break Stop::Broken(error),
-                Err(error) => {
+                broken => {
+                    let error = broken.err().unwrap_or_else(|| nothing(place, view.len()));
                     self.note_damage(index, error);
-                    place = self.resume_behind(trusted);
+                    let known = known.get_or_insert_with(|| self.known_places(&files));
+                    place = match known.find(|entry| self.is_behind_damage(view, *entry, place..trusted)) {
+                        Some(entry) => entry.position.index(),
+                        None => self.resume_behind(trusted),
+                    };
+                    writer.skip_damage();
                 }
             }
         };
@@ -283,7 +289,24 @@ impl<'a, 'o> Recovering<'a, 'o> {
         }
     }
 
-    /// Where the walk goes on behind damage below the recovery point: where the checkpoint says, or else at the end.
+    /// Where batches begin, by the index file that a segment had.
+    fn known_places(&self, files: &SegmentFiles) -> std::vec::IntoIter<OffsetEntry> {
+        self.opening.sealed(files).indexes().offset_entries().into_iter()
+    }
+
+    /// Whether the walk can go on at `entry`: it lies in the `rest` of what was synced, names a whole batch, and that
+    /// one's offsets are yet to come.
+    fn is_behind_damage(&self, view: &View, entry: OffsetEntry, rest: Range<usize>) -> bool {
+        let place = entry.position.index();
+        let is_it =
+            |header: &BatchHeader| header.last_offset() == entry.offset && check_crc(view, place, header).is_ok();
+        place > rest.start
+            && place < rest.end
+            && matches!(self.next(view, place, rest.end), Ok(Some(header)) if is_it(&header))
+    }
+
+    /// Where the walk goes on behind damage below the recovery point without such a place: where the checkpoint says, or
+    /// else at the end.
     fn resume_behind(&mut self, trusted: usize) -> usize {
         self.expected.offset = self.expected.offset.max(self.opening.checkpoint.recovery_point.offset);
         trusted

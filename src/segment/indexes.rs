@@ -65,7 +65,7 @@ impl Indexes {
     }
 
     /// Every offset entry, for resuming behind damage.
-    fn offset_entries(&self) -> Vec<OffsetEntry> {
+    pub(crate) fn offset_entries(&self) -> Vec<OffsetEntry> {
         match self {
             Self::Memory(index) => OffsetIndex::new(&index.to_offset_index_bytes(), index.base()).iter().collect(),
             Self::Files(files) => files.with_offsets(|index| index.iter().collect()).unwrap_or_default(),
@@ -98,6 +98,7 @@ impl Indexes {
                         break;
                     };
                     place = entry.position.index();
+                    writer.skip_damage();
                 }
             }
         }

@@ -167,6 +167,11 @@ impl IndexWriter {
         self.bytes_since_entry += size;
     }
 
+    /// What lies in front of the next batch is damaged: it gets an entry, so that a search need not come through there.
+    pub(crate) fn skip_damage(&mut self) {
+        self.bytes_since_entry = u64::from(self.settings.interval) + 1;
+    }
+
     /// Adds the last time entry, with the segment's largest timestamp: when the segment is sealed or closed. Where it lies
     /// too far from the base for an entry, the furthest offset that has one stands for it: a search from there finds it.
     pub(crate) fn seal(&mut self) {

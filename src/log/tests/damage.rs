@@ -246,3 +246,35 @@ fn a_forged_clean_mark_removes_no_segment() {
     fill(&log, 20..22);
     assert_eq!(values(&log, ReadUpTo::Written), numbered(0..22));
 }
+
+/// Damage below the recovery point took with it all that came behind, up to the recovery point: the opening made the
+/// index anew from what it could walk over, and wrote that over the one that knew where the next batches are.
+#[test]
+fn what_the_index_knew_behind_damage_stays_readable() {
+    let disk = SimDisk::new();
+    let directory = disk.root().create_subdirectory("a-0").unwrap();
+    let mut small = options(UNCLEAN, 1 << 20);
+    Arc::make_mut(&mut small.config).set("index.interval.bytes", "400").unwrap();
+    let log = Log::open(Arc::clone(&directory), &small).unwrap();
+    fill(&log, 0..30);
+    log.close().unwrap().unwrap();
+    let entries = log.segments()[0].indexes().offset_entries();
+    assert!(entries.len() >= 3, "{entries:?}");
+    // The second batch's length.
+    let second = batch(&["value 0"]).bytes().len() as u64;
+    disk.flip_bit(&directory.path().join(log_name(Offset::ZERO)), second + 8, 7).unwrap();
+    for round in 0..2 {
+        let log = Log::open(Arc::clone(&directory), &small).unwrap();
+        assert_eq!(log.recovery().damage.len(), 1, "{:?}", log.recovery());
+        let fetch = |offset| log.read(Offset::new(offset), FetchLimit::bytes(1));
+        for offset in 0..30 + round {
+            let readable = offset == 0 || offset >= entries[0].offset.get();
+            match fetch(offset) {
+                Ok(fetched) => assert!(readable && fetched.next_offset.get() == offset + 1, "{offset}"),
+                Err(error) => assert!(!readable && error.kind() == ErrorKind::Corruption, "{offset}: {error}"),
+            }
+        }
+        append(&log, &["behind"]);
+        log.close().unwrap().unwrap();
+    }
+}
