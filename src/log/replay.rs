@@ -66,7 +66,12 @@ impl Replay {
             Err(error) if unusable(&error) => Vec::new(),
             Err(error) => return Err(error),
         };
-        self.epochs = LeaderEpochCache::parse(&bytes).unwrap_or_else(|_| LeaderEpochCache::new());
+        self.epochs = match LeaderEpochCache::parse(&bytes) {
+            Err(newer) if newer.kind() == ErrorKind::UnsupportedVersion => {
+                return Err(newer.located(&directory.path().join(epoch_cache::FILE), 0));
+            }
+            parsed => parsed.unwrap_or_else(|_| LeaderEpochCache::new()),
+        };
         self.epochs_dirty |= self.epochs.truncate_from_end(end);
         self.epochs_dirty |= self.epochs.truncate_from_start(start);
         Ok(())

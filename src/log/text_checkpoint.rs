@@ -1,9 +1,10 @@
 //! Kafka's text checkpoints: a line with the version, one with the number of entries, then a line each.
 
-use crate::error::{CorruptionReason, Error, ErrorKind, Result};
+use crate::error::{CorruptionReason, Error, Result};
 use crate::types::{Offset, PartitionId, TopicName, TopicPartition};
 
-const VERSION: &str = "0";
+/// The version that is written, and the newest that is read.
+const VERSION: u16 = 0;
 
 /// The file of these lines.
 pub(crate) fn format_lines(lines: impl ExactSizeIterator<Item = String>) -> String {
@@ -18,7 +19,8 @@ pub(crate) fn format_lines(lines: impl ExactSizeIterator<Item = String>) -> Stri
 /// What `parse` makes of each line of the file's `bytes`. A file without a count has no entries.
 ///
 /// # Errors
-/// [`ErrorKind::UnsupportedVersion`] for another version, [`ErrorKind::Corruption`] for bytes that are not such a file,
+/// [`ErrorKind::UnsupportedVersion`](crate::ErrorKind::UnsupportedVersion) for a newer version,
+/// [`ErrorKind::Corruption`](crate::ErrorKind::Corruption) for bytes that are not such a file,
 /// for a line that `parse` does not take, and for a count that is not that of the lines.
 pub(crate) fn parse_lines<T>(bytes: &[u8], parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
     let text = std::str::from_utf8(bytes).map_err(|error| damage(error.valid_up_to(), "bytes are no text".into()))?;
@@ -44,13 +46,11 @@ pub(crate) fn parse_lines<T>(bytes: &[u8], parse: impl Fn(&str) -> Option<T>) ->
 }
 
 fn check_version(line: &str) -> Result<()> {
-    match line {
-        "" | VERSION => Ok(()),
-        _ if line.parse::<u32>().is_ok() => {
-            let message = format!("checkpoint has version {line}, only {VERSION} is supported");
-            Err(Error::new(ErrorKind::UnsupportedVersion, message))
-        }
-        _ => Err(damage(0, format!("{line:?} is no version"))),
+    match line.parse() {
+        _ if line.is_empty() => Ok(()),
+        Ok(version) if version > VERSION => Err(Error::version(version, VERSION)),
+        Ok(_) => Ok(()),
+        Err(_) => Err(damage(0, format!("{line:?} is no version"))),
     }
 }
 
@@ -89,6 +89,7 @@ pub(crate) fn words<const N: usize>(line: &str) -> Option<[&str; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     fn entry(topic: &str, partition: u32, offset: u64) -> (TopicPartition, Offset) {
         let of = TopicPartition::new(TopicName::new(topic).unwrap(), PartitionId::new(partition));
