@@ -20,7 +20,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use riverbed::{DecompressionLimits, ErrorKind, FetchLimit, Offset, Partition, ReadUpTo, Record, Store, TopicConfig};
+use riverbed::{
+    DecompressionLimits, ErrorKind, FetchLimit, Offset, Partition, PartitionOptions, ReadUpTo, Record, Store,
+    TopicConfig,
+};
 use support::TestDir;
 use support::child;
 use support::random::Random;
@@ -40,9 +43,11 @@ const ROOM: u64 = 24 << 20;
 fn a_disk_that_runs_full_is_an_error_until_there_is_room_again() {
     let (mut shown, mut skipped) = (Vec::new(), Vec::new());
     for (kind, ..) in FILE_SYSTEMS {
-        match show(kind) {
-            Ok(said) => shown.push(format!("{kind}: {said}")),
-            Err(reason) => skipped.push(format!("{kind}: {reason}")),
+        for what in ["fill", "alone"] {
+            match show(what, kind) {
+                Ok(said) => shown.push(format!("{kind}: {said}")),
+                Err(reason) => skipped.push(format!("{kind}: {reason}")),
+            }
         }
     }
     println!("full disks: {} shown, {} skipped", shown.len(), skipped.len());
@@ -50,10 +55,10 @@ fn a_disk_that_runs_full_is_an_error_until_there_is_room_again() {
     skipped.iter().for_each(|reason| println!("  skipped {reason}"));
 }
 
-/// Runs the child for one file system. An error is why it could not be had.
-fn show(kind: &str) -> Result<String, String> {
-    let dir = TestDir::scratch(&format!("full-{kind}"));
-    let child = child::command("on_one_full_disk", &format!("fill {kind} {}", dir.path().display()));
+/// Runs the child for one file system, to fill it in one way or another. An error is why it could not be had.
+fn show(what: &str, kind: &str) -> Result<String, String> {
+    let dir = TestDir::scratch(&format!("full-{what}-{kind}"));
+    let child = child::command("on_one_full_disk", &format!("{what} {kind} {}", dir.path().display()));
     let mut command = Command::new("unshare");
     command.arg("--mount").arg(child.get_program()).args(child.get_args());
     command.envs(child.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -79,6 +84,10 @@ fn on_one_full_disk() {
     match words.as_slice() {
         ["fill", kind, dir] => match mount(kind, Path::new(dir)) {
             Ok(place) => println!("shown: {}", Full { place, random: Random::new(7) }.run()),
+            Err(reason) => println!("cannot: {reason}"),
+        },
+        ["alone", kind, dir] => match mount(kind, Path::new(dir)) {
+            Ok(place) => println!("shown: {}", Full { place, random: Random::new(7) }.open_alone()),
             Err(reason) => println!("cannot: {reason}"),
         },
         ["die", data] => fill_and_die(Path::new(data)),
@@ -232,6 +241,30 @@ impl Full {
         let block = vec![0xb5; 1 << 20];
         (0..size >> 20).for_each(|_| file.write_all(&block).unwrap());
         file.sync_all().unwrap();
+    }
+
+    /// A partition on its own whose `.lock` was not there could not be opened at all: there was no room to write into
+    /// the new one.
+    fn open_alone(&mut self) -> String {
+        let path = self.place.join("orders-0");
+        let open = || Partition::open(&path, PartitionOptions::default()).unwrap();
+        let log = open();
+        let end = (0..100).map(|_| append(&log, 500).unwrap()).max().unwrap() + 1;
+        log.close().unwrap();
+        drop(log);
+        fs::remove_file(path.join(".lock")).unwrap();
+        // Its name stays possible where names take room.
+        File::create(path.join(".lock")).unwrap();
+        self.ballast("rest", |_| 0);
+        self.fill_up();
+        let log = open();
+        assert_eq!(check(&log), end);
+        assert!(fs::metadata(path.join(".lock")).unwrap().len() < 24, "there was room");
+        fs::remove_file(self.place.join("rest")).unwrap();
+        self.settle();
+        self.goes_on(&log, "a file is gone");
+        log.close().unwrap();
+        format!("{end} records read on a full disk, without a lock's contents")
     }
 
     /// Takes every byte that is left, in files of its own.

@@ -106,7 +106,8 @@ impl Partition {
         };
         let log = Log::open(directory, &log_options)?;
         if let Some(lock) = &lock {
-            lock.keep_power()?;
+            // Without room what the file said before stays, or nothing.
+            lock.keep_power().or_else(Error::unless_full)?;
         }
         Ok(Self(Arc::new(Inner {
             id,
