@@ -38,7 +38,7 @@
 //! | wait, blocking or in a future | [`Partition::wait_durable`], [`Partition::durable`], [`Acks`] |
 //! | choose how far a reader sees | [`ReadUpTo`], [`Isolation`], [`FetchLimit`] |
 //! | follow a log while it grows, here or from another process | [`Partition::wait_readable`], [`Store::open_read_only`] |
-//! | build a broker | [`Partition::open`], [`Fetched::file_range`], [`Segment`], [`Replica`] |
+//! | build a broker | [`Partition::open`], [`Fetched::file_range`], [`Segment`], [`Replica`], [`LogWriter`] |
 //! | test log semantics and crashes | feature `sim` |
 //!
 //! Features: `gzip`, `snappy`, `lz4`, `zstd` (codecs) and `cli` (the `riverbed` program) are on by default; a library
@@ -86,7 +86,8 @@ pub use log::{
     Log, LogConfig, Marks, OffsetTimestamp, ProducerInfo, Recovery, SegmentInfo, TopicCompression, VerificationGuard,
 };
 pub use partition::{
-    AppendRefused, BoxFuture, NodeId, Partition, PartitionOptions, Replica, ReplicaRole, ReplicaState, Replication,
+    AppendRefused, BoxFuture, LogWriter, NodeId, Partition, PartitionOptions, Replica, ReplicaRole, ReplicaState,
+    Replication,
 };
 pub use record::{
     Attributes, BatchBuilder, BatchHeader, Batches, Compression, ControlRecord, Data, DecompressionLimits, EndMarker,

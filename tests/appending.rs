@@ -52,7 +52,7 @@ fn a_follower_takes_what_its_leader_took() {
     let dir = TestDir::new("follower-large");
     let partition = open(&dir, &[("max.message.bytes", "200")]);
     let large = "x".repeat(300);
-    partition.log().append_as_follower(&stored(0, 0, &[(&large, 1)])).unwrap();
+    partition.append_as_follower(&stored(0, 0, &[(&large, 1)])).unwrap();
     assert_eq!(values(&partition, 0), [(0, large)]);
     partition.close().unwrap();
 }
@@ -62,11 +62,10 @@ fn a_follower_takes_what_its_leader_took() {
 fn a_follower_keeps_offsets_with_gaps() {
     let dir = TestDir::scratch("gaps");
     let partition = open(&dir, &[]);
-    let log = partition.log();
-    log.append_as_follower(&stored(5, 1, &[("five", 50)])).unwrap();
-    log.append_as_follower(&[stored(9, 1, &[("nine", 90)]), stored(20, 2, &[("twenty", 200)])].concat()).unwrap();
+    partition.append_as_follower(&stored(5, 1, &[("five", 50)])).unwrap();
+    partition.append_as_follower(&[stored(9, 1, &[("nine", 90)]), stored(20, 2, &[("twenty", 200)])].concat()).unwrap();
     partition.roll().unwrap();
-    log.append_as_follower(&stored(30, 2, &[("thirty", 300)])).unwrap();
+    partition.append_as_follower(&stored(30, 2, &[("thirty", 300)])).unwrap();
     let expected = [(5, "five"), (9, "nine"), (20, "twenty"), (30, "thirty")].map(|(n, v)| (n, v.to_string()));
     assert_eq!(values(&partition, 5), expected);
     assert_eq!(values(&partition, 6), expected[1..]);
@@ -81,26 +80,25 @@ fn a_follower_refuses_what_does_not_follow() {
     let dir = TestDir::new("does-not-follow");
     let partition = open(&dir, &[]);
     fill(&partition, 3);
-    let log = partition.log();
     for (what, bytes, appended) in [
         ("below the log end", stored(1, 0, &[("x", 1)]), 3),
         ("the second before the first", [stored(3, 0, &[("v3", 30)]), stored(2, 0, &[("x", 1)])].concat(), 4),
         ("an older epoch", stored(4, -1, &[("x", 1)]), 4),
     ] {
-        let error = log.append_as_follower(&bytes).unwrap_err();
+        let error = partition.append_as_follower(&bytes).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corruption, "{what}");
         assert_eq!(partition.offsets().1.end.get(), appended, "{what}");
     }
-    let below = log.append_as_follower(&stored(1, 0, &[("x", 1), ("y", 1)])).unwrap_err();
+    let below = partition.append_as_follower(&stored(1, 0, &[("x", 1), ("y", 1)])).unwrap_err();
     let reason = below.corruption().unwrap().reason.clone();
     assert_eq!(reason, CorruptionReason::BaseOffset { expected: 4, found: 1 });
     assert_eq!(values(&partition, 0), counted(0, 4));
-    log.reset_to(Offset::new(10)).unwrap();
+    partition.reset_to(Offset::new(10)).unwrap();
     for codec in [Compression::None, Compression::Lz4] {
         let mut bytes = compressed(codec, &[("below the start", 1)]);
         bytes[7] = 9;
         bytes[12..16].fill(0);
-        assert_eq!(log.append_as_follower(&bytes).unwrap_err().kind(), ErrorKind::Corruption, "{codec}");
+        assert_eq!(partition.append_as_follower(&bytes).unwrap_err().kind(), ErrorKind::Corruption, "{codec}");
         assert_eq!(partition.offsets().1.end.get(), 10, "{codec}");
     }
     partition.close().unwrap();
@@ -149,7 +147,7 @@ fn a_followers_records_are_found_by_time() {
     let dir = TestDir::new("follower-time");
     let partition = open(&dir, &[("index.interval.bytes", "1")]);
     for n in 0..20 {
-        partition.log().append_as_follower(&stored(n, 0, &[("x", n as i64 * 10)])).unwrap();
+        partition.append_as_follower(&stored(n, 0, &[("x", n as i64 * 10)])).unwrap();
     }
     for check in 0..2 {
         let found = partition.offset_for_time(Timestamp::from_millis(95), ReadUpTo::Written).unwrap().unwrap();
@@ -167,7 +165,7 @@ fn a_leader_stamps_its_epoch_and_a_follower_learns_it() {
     let dir = TestDir::new("epochs");
     let partition = open(&dir, &[]);
     append(&partition, "of nobody", 1);
-    partition.log().append_as_follower(&stored(1, 7, &[("of the seventh", 2)])).unwrap();
+    partition.append_as_follower(&stored(1, 7, &[("of the seventh", 2)])).unwrap();
     append(&partition, "of the seventh again", 3);
     partition.append(&compressed(Compression::Lz4, &[("compressed", 4)])).unwrap();
     let fetched = partition.fetch(Offset::ZERO, riverbed::FetchLimit::bytes(10_000)).unwrap();
@@ -185,9 +183,9 @@ fn a_leader_writes_in_the_epoch_that_was_begun_and_no_other() {
     let partition = open(&dir, &[]);
     let log = partition.log();
     for (offset, epoch) in [(0, 3), (1, 8)] {
-        log.begin_epoch(LeaderEpoch::new(epoch)).unwrap();
+        partition.begin_epoch(LeaderEpoch::new(epoch)).unwrap();
         for older in [epoch, epoch - 1, -1] {
-            assert_eq!(log.begin_epoch(LeaderEpoch::new(older)).unwrap_err().kind(), ErrorKind::InvalidArgument);
+            assert_eq!(partition.begin_epoch(LeaderEpoch::new(older)).unwrap_err().kind(), ErrorKind::InvalidArgument);
         }
         partition.append(&stored(0, 5, &[("of another leader", 1)])).unwrap();
         let fetched = partition.fetch(Offset::new(offset), riverbed::FetchLimit::bytes(1)).unwrap();

@@ -95,7 +95,7 @@ fn the_epoch_of_the_log_start_is_told_where_it_is_known() {
     let partition = open(&dir, &[]);
     let log = partition.log();
     for (offset, epoch) in [(0, -1), (1, -1), (2, 4), (3, 4), (4, 6)] {
-        log.append_as_follower(&stored(offset, epoch, &[("x", 1)])).unwrap();
+        partition.append_as_follower(&stored(offset, epoch, &[("x", 1)])).unwrap();
     }
     for (start, expected) in [(0, None), (1, None), (2, Some(4)), (3, Some(4)), (4, Some(6)), (5, Some(6))] {
         partition.delete_records(..Offset::new(start)).unwrap();

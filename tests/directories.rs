@@ -68,7 +68,7 @@ fn the_directory_of_another_topic_is_refused() {
 fn a_directory_that_is_renamed_or_copied_keeps_its_topic_id_and_epochs() {
     let dir = TestDir::new("renamed");
     let partition = open(&dir, &[]);
-    partition.log().begin_epoch(LeaderEpoch::new(4)).unwrap();
+    partition.begin_epoch(LeaderEpoch::new(4)).unwrap();
     fill(&partition, 3);
     partition.close().unwrap();
     let id = "version: 0\ntopic_id: AAECAwQFBgcICQoLDA0ODw";
@@ -78,7 +78,7 @@ fn a_directory_that_is_renamed_or_copied_keeps_its_topic_id_and_epochs() {
     for name in ["copied-1", "renamed-2"] {
         let partition = Partition::open(dir.join(name), PartitionOptions::default()).unwrap();
         assert_eq!(values(&partition, 0), counted(0, 3), "{name}");
-        partition.log().begin_epoch(LeaderEpoch::new(9)).unwrap();
+        partition.begin_epoch(LeaderEpoch::new(9)).unwrap();
         fill(&partition, 5);
         partition.close().unwrap();
         let read = |file: &str| std::fs::read_to_string(dir.join(name).join(file)).unwrap();

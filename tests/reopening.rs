@@ -141,7 +141,7 @@ fn epochs_come_back() {
     let dir = TestDir::new("epochs-back");
     let partition = open(&dir, &[]);
     for (base, epoch) in [(0, 2), (1, 2), (2, 5)] {
-        partition.log().append_as_follower(&stored(base, epoch, &[("x", 1)])).unwrap();
+        partition.append_as_follower(&stored(base, epoch, &[("x", 1)])).unwrap();
     }
     partition.close().unwrap();
     let file = dir.join("orders-0/leader-epoch-checkpoint");
@@ -221,7 +221,7 @@ fn gaps_are_recovered_in_a_compacted_log() {
         let (offset, value) = (n * 7 + n % 3, format!("v{n}"));
         let records = [(value.as_str(), n as i64 * 10), ("same batch", 5)];
         let records = &records[..1 + usize::from(n % 4 == 0)];
-        partition.log().append_as_follower(&stored(offset, 0, records)).unwrap();
+        partition.append_as_follower(&stored(offset, 0, records)).unwrap();
         let values = records.iter().zip(offset..).map(|((value, _), offset)| (offset, (*value).to_string()));
         expected.extend(values);
     }
@@ -279,7 +279,7 @@ fn epochs_beyond_the_ends_of_the_log_are_cut_and_raised() {
     let dir = TestDir::new("epochs-beyond");
     let partition = open(&dir, &[]);
     for (base, epoch) in [(0, 1), (1, 1), (2, 3), (3, 3)] {
-        partition.log().append_as_follower(&stored(base, epoch, &[("x", 1)])).unwrap();
+        partition.append_as_follower(&stored(base, epoch, &[("x", 1)])).unwrap();
     }
     partition.delete_records(..riverbed::Offset::new(1)).unwrap();
     partition.close().unwrap();

@@ -182,7 +182,7 @@ fn offsets_too_far_from_the_base_start_a_segment() {
     let partition = open(&dir, &[]);
     let far = (1 << 31) + 5;
     for base in [0, (1 << 31) - 1, far] {
-        partition.log().append_as_follower(&stored(base, 0, &[("x", 1)])).unwrap();
+        partition.append_as_follower(&stored(base, 0, &[("x", 1)])).unwrap();
     }
     assert_eq!(bases(&partition), [0, far]);
     assert_eq!(values(&partition, 1).iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [(1 << 31) - 1, far]);

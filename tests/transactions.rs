@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use riverbed::{
     AppendOrigin, BatchBuilder, Clock, EndMarker, ErrorKind, FetchLimit, Isolation, ManualClock, Offset, Partition,
-    ProducerEpoch, ProducerId, Record, RecordBatch, Result, Sequence, Store, StoreConfig, Timestamp, TopicConfig,
-    TransactionResult,
+    ProducerEpoch, ProducerId, Record, Result, Sequence, Store, StoreConfig, Timestamp, TopicConfig, TransactionResult,
 };
 use support::partition::{append, bases, open_at};
 use support::{TestDir, copy_dir};
@@ -46,8 +45,7 @@ fn end_as(partition: &Partition, id: i64, result: TransactionResult, epoch: i16,
         coordinator_epoch: coordinator,
         timestamp: Timestamp::from_millis(950),
     };
-    let batch = RecordBatch::parse(marker.encode()?)?;
-    Ok(partition.log().append(&batch, AppendOrigin::Coordinator)?.offsets.start().get())
+    Ok(partition.append_as(&marker.encode()?, AppendOrigin::Coordinator)?.offsets.start().get())
 }
 
 fn commit(partition: &Partition, id: i64) -> u64 {
@@ -231,7 +229,7 @@ fn recovered_transaction_indexes_tell_the_same() {
     let mut next = Offset::ZERO;
     while next.get() < log_end {
         let fetched = partition.fetch(next, FetchLimit::bytes(1_000)).unwrap();
-        follower.log().append_as_follower(&fetched.bytes).unwrap();
+        follower.append_as_follower(&fetched.bytes).unwrap();
         next = fetched.next_offset;
     }
     assert_eq!(stable(&follower), stable(&partition));
@@ -257,7 +255,7 @@ fn coordinator_epochs_that_go_back_are_recovered() {
         };
         let mut bytes = marker.encode().unwrap();
         bytes[..8].copy_from_slice(&u64::to_be_bytes(offset));
-        partition.log().append_as_follower(&bytes).unwrap();
+        partition.append_as_follower(&bytes).unwrap();
     }
     let copy = TestDir::scratch("epochs-go-back-copy");
     copy_dir(&dir.join("orders-0"), &copy.join("orders-0"));

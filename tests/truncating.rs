@@ -69,7 +69,7 @@ fn a_cut_in_a_gap_removes_what_is_above_it() {
     let dir = TestDir::scratch("cut-gap");
     let partition = open(&dir, &[]);
     for base in [0, 10, 20] {
-        partition.log().append_as_follower(&stored(base, 0, &[("x", 1)])).unwrap();
+        partition.append_as_follower(&stored(base, 0, &[("x", 1)])).unwrap();
     }
     partition.truncate(Offset::new(15)).unwrap();
     let offsets: Vec<_> = values(&partition, 0).iter().map(|(offset, _)| *offset).collect();
@@ -110,7 +110,7 @@ fn a_log_starts_anew_where_it_is_told_to() {
     let partition = open(&dir, &SMALL);
     for start in [100, 40, 40] {
         fill(&partition, partition.offsets().1.end.get() + 20);
-        partition.log().reset_to(Offset::new(start)).unwrap();
+        partition.reset_to(Offset::new(start)).unwrap();
         let (log_start, marks) = partition.offsets();
         let all = [log_start, marks.last_stable, marks.high, marks.durable, marks.end].map(Offset::get);
         assert_eq!(all, [start; 5]);
@@ -119,7 +119,7 @@ fn a_log_starts_anew_where_it_is_told_to() {
             let error = partition.fetch(Offset::new(offset), FetchLimit::bytes(100)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::OffsetOutOfRange);
         }
-        partition.log().append_as_follower(&stored(start, 1, &[("x", 1)])).unwrap();
+        partition.append_as_follower(&stored(start, 1, &[("x", 1)])).unwrap();
     }
     partition.close().unwrap();
     let partition = open(&dir, &SMALL);
@@ -154,7 +154,7 @@ fn epochs_that_began_behind_the_cut_are_gone() {
     let dir = TestDir::new("cut-epochs");
     let partition = open(&dir, &[]);
     for (base, epoch) in [(0, 1), (1, 1), (2, 4), (3, 6)] {
-        partition.log().append_as_follower(&stored(base, epoch, &[("x", 1)])).unwrap();
+        partition.append_as_follower(&stored(base, epoch, &[("x", 1)])).unwrap();
     }
     partition.truncate(Offset::new(3)).unwrap();
     fill(&partition, 4);

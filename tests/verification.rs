@@ -30,7 +30,7 @@ fn batch(epoch: i16, sequence: i32) -> Vec<u8> {
 }
 
 fn verify(partition: &Partition, epoch: i16, sequence: i32) -> Option<VerificationGuard> {
-    partition.log().begin_verification(ID, ProducerEpoch::new(epoch), Sequence::new(sequence)).unwrap()
+    partition.begin_verification(ID, ProducerEpoch::new(epoch), Sequence::new(sequence)).unwrap()
 }
 
 fn send(partition: &Partition, epoch: i16, sequence: i32, guard: Option<VerificationGuard>) -> Result<u64> {
@@ -125,8 +125,7 @@ fn verification_that_is_switched_on_leaves_open_transactions_alone() {
     let (partition, _) = open(&dir);
     assert_eq!(verify(&partition, 0, 2), None);
     assert_eq!(send(&partition, 0, 2, None).unwrap(), 2);
-    let error =
-        partition.log().begin_verification(ProducerId::NONE, ProducerEpoch::new(0), Sequence::ZERO).unwrap_err();
+    let error = partition.begin_verification(ProducerId::NONE, ProducerEpoch::new(0), Sequence::ZERO).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     partition.close().unwrap();
 }

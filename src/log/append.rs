@@ -70,7 +70,7 @@ impl Log {
     /// [`ErrorKind::ProducerFenced`], [`ErrorKind::InvalidTxnState`]. The log: [`ErrorKind::StorageFull`],
     /// [`ErrorKind::PreviousFailure`], [`ErrorKind::Corruption`], [`ErrorKind::Closed`], [`ErrorKind::ReadOnly`],
     /// [`ErrorKind::Io`], and [`ErrorKind::TooManyFiles`] or [`ErrorKind::MapLimit`] when a segment must be opened.
-    pub fn append<B: AsRef<[u8]>>(&self, batch: &RecordBatch<B>, origin: AppendOrigin) -> Result<Appended> {
+    pub(crate) fn append<B: AsRef<[u8]>>(&self, batch: &RecordBatch<B>, origin: AppendOrigin) -> Result<Appended> {
         self.append_proven(batch, origin, Proof::NotAsked)
     }
 
@@ -143,7 +143,7 @@ impl Log {
     /// # Errors
     /// [`ErrorKind::Corruption`] for a batch that is damaged, or does not lie behind the log end and those before it;
     /// and what [`Log::append`] answers about the log. Batches before the refused one stay appended.
-    pub fn append_as_follower(&self, bytes: &[u8]) -> Result<Option<Appended>> {
+    pub(crate) fn append_as_follower(&self, bytes: &[u8]) -> Result<Option<Appended>> {
         let mut appended = None;
         let outcome = self.append_verbatim(bytes, &mut appended);
         self.moved();
@@ -287,7 +287,7 @@ impl Log {
     ///
     /// # Errors
     /// As [`Log::append`] about the log.
-    pub fn roll(&self) -> Result<Offset> {
+    pub(crate) fn roll(&self) -> Result<Offset> {
         let mut writer = self.lock_writer()?;
         self.tail(&mut writer)?;
         let log_end = writer.marks.end;

@@ -36,7 +36,7 @@ impl Log {
     /// # Errors
     /// [`ErrorKind::OffsetOutOfRange`] above the high watermark. [`ErrorKind::StorageFull`] if there is no room to write
     /// down the new start: whole segments are freed all the same, and the log starts at the first one that is left.
-    pub fn delete_records(&self, range: RangeTo<Offset>) -> Result<DeletedRecords> {
+    pub(crate) fn delete_records(&self, range: RangeTo<Offset>) -> Result<DeletedRecords> {
         let to = range.end;
         let (_turn, mut writer) = self.lock_durable(to)?;
         let high = self.marks.high();

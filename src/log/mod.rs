@@ -199,7 +199,7 @@ impl Log {
     }
 
     /// Puts another configuration in force, from the next append or roll on.
-    pub fn set_config(&self, config: LogConfig) {
+    pub(crate) fn set_config(&self, config: LogConfig) {
         if self.is_forked() {
             return;
         }

@@ -31,7 +31,7 @@ impl Log {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for an epoch that is not newer than all before; what [`Log::append`] answers about
     /// the log.
-    pub fn begin_epoch(&self, epoch: LeaderEpoch) -> Result<()> {
+    pub(crate) fn begin_epoch(&self, epoch: LeaderEpoch) -> Result<()> {
         let mut writer = self.lock_writer()?;
         let end = writer.marks.end;
         let tail = self.tail(&mut writer)?;
@@ -48,7 +48,7 @@ impl Log {
     ///
     /// # Errors
     /// [`ErrorKind::Closed`].
-    pub fn hold_high_watermark(&self) -> Result<()> {
+    pub(crate) fn hold_high_watermark(&self) -> Result<()> {
         self.lock_state()?.high_mark = HighMark::Held;
         Ok(())
     }
@@ -57,7 +57,7 @@ impl Log {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] unless [`Log::hold_high_watermark`] was called; [`ErrorKind::Closed`].
-    pub fn set_high_watermark(&self, offset: Offset) -> Result<Offset> {
+    pub(crate) fn set_high_watermark(&self, offset: Offset) -> Result<Offset> {
         let mut writer = self.lock_state()?;
         if writer.high_mark == HighMark::Follows {
             let message = "the high watermark follows the log by itself: hold it first";
@@ -76,7 +76,7 @@ impl Log {
     ///
     /// # Errors
     /// As [`Log::truncate`].
-    pub fn reset_to(&self, offset: Offset) -> Result<()> {
+    pub(crate) fn reset_to(&self, offset: Offset) -> Result<()> {
         let _turn = self.rounds.lock();
         let mut writer = self.lock_writer()?;
         self.tail(&mut writer)?;

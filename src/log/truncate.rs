@@ -41,7 +41,7 @@ impl Log {
     /// [`ErrorKind::OffsetOutOfRange`] below the log start. [`ErrorKind::Corruption`] if the place cannot be found for
     /// damage in front of it; the error says where a cut would be possible. What writing can answer: after a failure half way the
     /// partition takes no more writes until it is reopened.
-    pub fn truncate(&self, offset: Offset) -> Result<Offset> {
+    pub(crate) fn truncate(&self, offset: Offset) -> Result<Offset> {
         let _turn = self.rounds.lock();
         let mut writer = self.lock_writer()?;
         let log_start = self.log_start();

@@ -7,7 +7,8 @@ use crate::log::{AppendOrigin, Appended, Log};
 use crate::record::{BatchHeader, RecordBatch};
 use crate::types::{ProducerEpoch, ProducerId, Sequence, Timestamp};
 
-/// Stands for one question to the coordinator: see [`Log::begin_verification`].
+/// Stands for one question to the coordinator: see
+/// [`Partition::begin_verification`](crate::Partition::begin_verification).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerificationGuard(u64);
 
@@ -93,7 +94,7 @@ impl Log {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] without a producer; what [`Log::append`] answers about the log.
-    pub fn begin_verification(
+    pub(crate) fn begin_verification(
         &self,
         producer: ProducerId,
         epoch: ProducerEpoch,
@@ -115,7 +116,7 @@ impl Log {
     /// # Errors
     /// As [`Log::append`]. [`ErrorKind::InvalidTxnState`] without the guard that is asked for;
     /// [`ErrorKind::OutOfOrderSequence`] for a batch that would overtake one with a lower sequence.
-    pub fn append_verified<B: AsRef<[u8]>>(
+    pub(crate) fn append_verified<B: AsRef<[u8]>>(
         &self,
         batch: &RecordBatch<B>,
         guard: Option<VerificationGuard>,

@@ -23,8 +23,15 @@ impl Partition {
     /// flush policy; see [`Partition::append_with`] for more.
     ///
     /// # Errors
-    /// As [`Log::append`](crate::Log::append); and, where the flush policy syncs, as
-    /// [`Log::wait_durable`](crate::Log::wait_durable): then the batch is in the log, but not known to be durable.
+    /// Nothing is appended for any of these. What a record or batch must be: [`ErrorKind::InvalidRecord`],
+    /// [`ErrorKind::InvalidTimestamp`], [`ErrorKind::BatchTooLarge`], [`ErrorKind::UnsupportedCompression`],
+    /// [`ErrorKind::DecompressedTooLarge`]. What a producer must be: [`ErrorKind::OutOfOrderSequence`],
+    /// [`ErrorKind::ProducerFenced`], [`ErrorKind::InvalidTxnState`]. The log: [`ErrorKind::StorageFull`],
+    /// [`ErrorKind::PreviousFailure`], [`ErrorKind::Corruption`], [`ErrorKind::Closed`], [`ErrorKind::ReadOnly`],
+    /// [`ErrorKind::Io`], and [`ErrorKind::TooManyFiles`] or [`ErrorKind::MapLimit`] when a segment must be opened.
+    ///
+    /// Where the flush policy syncs also those of [`Log::wait_durable`](crate::Log::wait_durable): then the batch is in
+    /// the log, but not known to be durable.
     ///
     /// # Examples
     /// ```
@@ -69,10 +76,11 @@ impl Partition {
     }
 
     /// Appends an encoded record batch of a client, which belongs to a transaction only if `guard` still stands: see
-    /// [`Log::begin_verification`](crate::Log::begin_verification).
+    /// [`Partition::begin_verification`].
     ///
     /// # Errors
-    /// As [`Partition::append`], and as [`Log::append_verified`](crate::Log::append_verified).
+    /// As [`Partition::append`]; [`ErrorKind::InvalidTxnState`] without the guard that is asked for;
+    /// [`ErrorKind::OutOfOrderSequence`] for a batch that would overtake one with a lower sequence.
     pub fn append_verified(&self, batch: &[u8], guard: Option<VerificationGuard>) -> Result<Appended> {
         self.append_by(batch, |log, batch| log.append_verified(batch, guard))
     }

@@ -5,11 +5,14 @@ mod block_on;
 #[cfg(test)]
 pub(crate) use block_on::block_on;
 mod flush;
+mod follow;
+mod log_writer;
 mod options;
 mod replica;
 mod waiters;
 
 pub(crate) use flush::{Flusher, List};
+pub use log_writer::LogWriter;
 pub use options::PartitionOptions;
 pub use replica::{AppendRefused, BoxFuture, NodeId, Replica, ReplicaRole, ReplicaState, Replication};
 
@@ -104,10 +107,8 @@ impl Partition {
         &self.0.id
     }
 
-    /// The log, for reads of all kinds.
-    ///
-    /// To append, cut or configure through it is for the replica that owns it: that passes by the flush policy, the
-    /// bound on unsynced bytes, the registry and whoever replicates the partition.
+    /// The log, for reads of all kinds. It is written through the partition, or, where there is one, by the replica that
+    /// has the [`LogWriter`].
     #[must_use]
     pub fn log(&self) -> &Log {
         match &self.0.role {
@@ -211,7 +212,7 @@ impl Partition {
     /// Starts a new segment, unless the active one is empty. Returns the active segment's base.
     ///
     /// # Errors
-    /// As [`Log::roll`].
+    /// [`ErrorKind::Unsupported`] if a replica writes the log; and as [`Partition::append`] about the log.
     pub fn roll(&self) -> Result<Offset> {
         let log = self.own_log()?;
         let base = log.roll()?;
@@ -219,10 +220,17 @@ impl Partition {
         Ok(base)
     }
 
-    /// Removes all records from `offset` on: see [`Log::truncate`].
+    /// Removes all records from `offset` on, durably. The log end is then `offset`; or, where that lies inside of a
+    /// batch, the start of this batch, as batches are never taken apart.
+    ///
+    /// Readers that hold slices of what was cut keep them. An offset at or above the log end changes nothing. Damage
+    /// above the cut that opening had found is gone with the rest, and appends are taken again.
     ///
     /// # Errors
-    /// As [`Log::truncate`].
+    /// [`ErrorKind::OffsetOutOfRange`] below the log start. [`ErrorKind::Corruption`] if the place cannot be found for
+    /// damage in front of it; the error says where a cut would be possible. [`ErrorKind::Unsupported`] if a replica
+    /// writes the log. What writing can answer: after a failure half way the partition takes no more writes until it is
+    /// reopened.
     pub fn truncate(&self, offset: Offset) -> Result<Offset> {
         let end = self.own_log()?.truncate(offset)?;
         if let Some(flusher) = &self.0.flusher {
@@ -232,10 +240,13 @@ impl Partition {
         Ok(end)
     }
 
-    /// Removes all records before the end of `range`: see [`Log::delete_records`].
+    /// Removes all records before the end of `range`. Returns once whole segments below the new start are gone and the
+    /// start is durable. One at or below the present start changes nothing.
     ///
     /// # Errors
-    /// As [`Log::delete_records`]; [`ErrorKind::InvalidConfig`] on a topic that is only compacted.
+    /// [`ErrorKind::OffsetOutOfRange`] above the high watermark. [`ErrorKind::StorageFull`] if there is no room to write
+    /// down the new start: whole segments are freed all the same, and the log starts at the first one that is left.
+    /// [`ErrorKind::InvalidConfig`] on a topic that is only compacted; what writing can answer.
     pub fn delete_records(&self, range: RangeTo<Offset>) -> Result<DeletedRecords> {
         let log = self.log();
         let policy = log.config().cleanup_policy;

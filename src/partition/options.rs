@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Inner, Partition, Role, flush};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::{Budget, OpenMode as IoMode, OsDirectory};
+use crate::io::{Budget, DirectoryLock, OpenMode as IoMode, OsDirectory};
 use crate::log::{LastClose, Log, LogConfig, LogOptions, OpenMode};
 use crate::sync::{Arc, Mutex};
 use crate::types::TopicPartition;
@@ -80,7 +80,30 @@ impl Partition {
     /// that cannot be a log's; what the operating system can answer. Damaged batches are no error: see
     /// [`Partition::recovery`].
     pub fn open(path: impl AsRef<Path>, options: PartitionOptions) -> Result<Self> {
-        let path = path.as_ref();
+        let (clock, host_syncs) = (Arc::clone(&options.clock), options.host_syncs);
+        let Opened { id, log, locks } = Opened::at(path.as_ref(), options)?;
+        Ok(Self(Arc::new(Inner {
+            id,
+            role: Role::Alone(log),
+            clock,
+            flusher: None,
+            host_syncs,
+            unsynced: flush::Unsynced::default(),
+            locks: Mutex::new(locks),
+            of_store: false,
+        })))
+    }
+}
+
+/// A log that stands alone, open and locked.
+pub(super) struct Opened {
+    pub(super) id: TopicPartition,
+    pub(super) log: Log,
+    pub(super) locks: Vec<Box<dyn DirectoryLock>>,
+}
+
+impl Opened {
+    pub(super) fn at(path: &Path, options: PartitionOptions) -> Result<Self> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let Some(id) = TopicPartition::from_directory_name(name) else {
             let message = format!("{} is not named <topic>-<partition>", path.display());
@@ -99,7 +122,7 @@ impl Partition {
         let same_power = lock.as_ref().is_some_and(|lock| lock.same_power());
         let log_options = LogOptions {
             config: Arc::new(options.config),
-            clock: Arc::clone(&options.clock),
+            clock: options.clock,
             mode: if options.read_only { OpenMode::ReadOnly } else { OpenMode::Write },
             last_close: LastClose::Unclean { same_power },
             verify_always: options.verify_always,
@@ -109,15 +132,6 @@ impl Partition {
             // Without room what the file said before stays, or nothing.
             lock.keep_power().or_else(Error::unless_full)?;
         }
-        Ok(Self(Arc::new(Inner {
-            id,
-            role: Role::Alone(log),
-            clock: options.clock,
-            flusher: None,
-            host_syncs: options.host_syncs,
-            unsynced: flush::Unsynced::default(),
-            locks: Mutex::new(lock.into_iter().chain(around).collect()),
-            of_store: false,
-        })))
+        Ok(Self { id, log, locks: lock.into_iter().chain(around).collect() })
     }
 }

@@ -1,7 +1,7 @@
 //! The seam for replication: a node, and one partition's replica on it.
 //!
 //! Whoever implements these decides who may write and when a record counts as committed. Reads never pass through: they
-//! ask the log.
+//! ask the log. A replica gets a [`LogWriter`], and shows others no more of it than the [`Log`] inside.
 
 use std::fmt;
 use std::future::Future;
@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Appended, Log};
+use crate::partition::LogWriter;
 use crate::sync::Arc;
 use crate::types::{Acks, LeaderEpoch, Offset, TopicPartition};
 
@@ -44,7 +45,7 @@ impl fmt::Display for NodeId {
 /// How partitions are kept the same on several nodes: one node's part in it.
 pub trait Replication: Send + Sync + 'static {
     /// Takes on a partition, whose log from now on only the returned replica writes.
-    fn open(&self, id: TopicPartition, log: Log) -> BoxFuture<'_, Result<Arc<dyn Replica>>>;
+    fn open(&self, id: TopicPartition, log: LogWriter) -> BoxFuture<'_, Result<Arc<dyn Replica>>>;
 
     /// Takes a message that another node's transport delivered, and answers it.
     fn handle(&self, from: NodeId, message: Bytes) -> BoxFuture<'_, Result<Vec<Bytes>>>;
