@@ -345,7 +345,9 @@ impl Log {
         }
         let to = Marks { high, last_stable, ..to };
         self.marks.store(&writer.marks, &to);
-        writer.marks = to;
+        // One by one: a copy of all at once would wait until those just computed have left the store buffer.
+        let marks = &mut writer.marks;
+        (marks.last_stable, marks.high, marks.durable, marks.end) = (last_stable, high, to.durable, to.end);
     }
 
     /// Blocks until the mark reaches `offset`, or `timeout` has passed. Leads no sync.
