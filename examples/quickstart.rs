@@ -45,7 +45,8 @@ fn main() -> std::result::Result<(), Failure> {
     println!("riverbed quickstart in {}\n", dir.display());
 
     let store = Store::open(&dir)?;
-    let topic = store.create_topic("earthquakes", TopicConfig::default())?;
+    // Events keep their own times, and these are older than the week that topics are kept by default.
+    let topic = store.create_topic("earthquakes", TopicConfig::default().set("retention.ms", "-1")?)?;
     let partition = topic.partition(0)?;
 
     let (first, rest) = quakes.split_at(quakes.len() - 200);

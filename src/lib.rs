@@ -82,11 +82,12 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Corruption, CorruptionReason, Error, ErrorKind, InvalidRecordReason, Result};
 pub use io::{BudgetStats, Directory, Entry, EntryKind, FileRange, Region, View, Way, guard_against_sigbus};
 pub use log::{
-    AppendOrigin, Appended, CleanupPolicy, CutReason, DeletedRecords, FetchLimit, Fetched, FlushPolicy, HighWatermark,
-    Log, LogConfig, Marks, OffsetTimestamp, ProducerInfo, Recovery, SegmentInfo, TopicCompression, VerificationGuard,
+    AppendOrigin, Appended, CleanupPolicy, CutReason, DeletedRecords, DueSegment, FetchLimit, Fetched, FlushPolicy,
+    HighWatermark, Log, LogConfig, Marks, OffsetTimestamp, ProducerInfo, Recovery, Removed, RetentionReason,
+    SegmentInfo, TopicCompression, VerificationGuard,
 };
 pub use partition::{
-    AppendRefused, BoxFuture, LogWriter, NodeId, Partition, PartitionOptions, Replica, ReplicaRole, ReplicaState,
+    AppendRefused, BoxFuture, Hold, LogWriter, NodeId, Partition, PartitionOptions, Replica, ReplicaRole, ReplicaState,
     Replication,
 };
 pub use record::{
@@ -95,7 +96,7 @@ pub use record::{
     crc32, crc32c,
 };
 pub use segment::{AbortedTransaction, Segment};
-pub use store::{PartitionStats, Store, StoreConfig, StoreStats, Topic, TopicConfig};
+pub use store::{PartitionStats, Removal, Store, StoreConfig, StoreStats, Topic, TopicConfig, WorkerStats};
 pub use types::{
     Acks, Isolation, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, ReadUpTo, Sequence, Timestamp,
     TimestampType, TopicId, TopicName, TopicPartition,

@@ -35,4 +35,6 @@ spans! {
     sync
     /// A log's tail is cut off.
     cut
+    /// Segments are removed that are old, or too many.
+    retain
 }

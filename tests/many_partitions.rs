@@ -54,6 +54,12 @@ fn ten_thousand_partitions_cost_little_and_keep_within_their_budgets() {
 
     let store = timed("open again", || open(&dir));
     assert_eq!(store.recovery(), [], "nothing had to be recovered");
+    for what in ["look for what retention would remove", "look again"] {
+        timed(what, || assert_eq!(store.due_segments().unwrap(), []));
+        let used = Used::now_but_memory();
+        assert!(used.maps < 5 && used.descriptors < before.descriptors + 5, "nothing is due, and yet: {used:?}");
+    }
+    timed("retain where nothing is due", || assert_eq!(store.retain().unwrap().segments, 0));
     for partition in written(&store) {
         assert_eq!(values(&partition, 0), counted(0, 5));
     }

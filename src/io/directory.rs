@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::error::Result;
 use crate::io::{Look, View};
 use crate::sync::Arc;
+use crate::types::Timestamp;
 
 pub(crate) mod sealed {
     /// Only this crate can keep the promises of [`super::Directory`] and [`super::Region`].
@@ -62,6 +63,12 @@ pub trait Directory: sealed::Sealed + fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such file.
     fn read(&self, name: &str, max: u64) -> Result<Vec<u8>>;
+
+    /// When the contents of `name` last changed, by the wall clock of the file system.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such file.
+    fn modified(&self, name: &str) -> Result<Timestamp>;
 
     /// Replaces the contents of `name`, durably: readers see the old or the new, and so does a crash.
     ///

@@ -20,6 +20,7 @@ use super::sealed_region::SealedRegion;
 use super::tail_region::TailRegion;
 use crate::error::{Corruption, CorruptionReason, Error, ErrorKind, Result};
 use crate::sync::Arc;
+use crate::types::Timestamp;
 
 /// File systems on which an allocated block stays where it is, whoever copies the file: `f_type` of `statfs`.
 /// Elsewhere a copy made by a reflink or a snapshot makes a store into allocated space ask for new room, which on a
@@ -161,6 +162,15 @@ impl Directory for OsDirectory {
         }
         let reason = CorruptionReason::SideFile(format!("more than {max} bytes, which is the most there can be"));
         Err(Corruption { path: Some(self.place.path.join(name)), position: max, reason }.into())
+    }
+
+    fn modified(&self, name: &str) -> Result<Timestamp> {
+        check_name(name)?;
+        let directory = self.place.open_self(OFlags::PATH)?;
+        let stat = retry(|| statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW));
+        let stat = stat.map_err(|e| self.failed("stat", name, e))?;
+        let millis = i64::try_from(stat.st_mtime_nsec).unwrap_or(0) / 1_000_000;
+        Ok(Timestamp::from_millis(stat.st_mtime.saturating_mul(1000).saturating_add(millis)))
     }
 
     fn replace(&self, name: &str, contents: &[u8]) -> Result<()> {

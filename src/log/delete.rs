@@ -6,8 +6,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::open::unlink_segment;
 use crate::log::segment_set::SegmentSet;
 use crate::log::{Log, Writer};
+use crate::segment::Segment;
 use crate::segment::file_name::{FileKind, file_name};
-use crate::sync::MutexGuard;
+use crate::sync::{Arc, MutexGuard, Ordering};
 use crate::types::Offset;
 
 /// What a deletion of records did.
@@ -58,7 +59,7 @@ impl Log {
 
     /// The turn for rounds and the writer lock, with all records below `to` durable that there are: the log never starts above what is, or a
     /// power cut might take its end below its start.
-    fn lock_durable(&self, to: Offset) -> Result<(MutexGuard<'_, ()>, MutexGuard<'_, Writer>)> {
+    pub(super) fn lock_durable(&self, to: Offset) -> Result<(MutexGuard<'_, ()>, MutexGuard<'_, Writer>)> {
         loop {
             let turn = self.rounds.lock();
             let writer = self.lock_writer()?;
@@ -73,7 +74,7 @@ impl Log {
     }
 
     /// An active segment that holds nothing else is rolled, so that it can go.
-    fn roll_if_wholly_below(&self, writer: &mut MutexGuard<'_, Writer>, to: Offset) -> Result<()> {
+    pub(super) fn roll_if_wholly_below(&self, writer: &mut MutexGuard<'_, Writer>, to: Offset) -> Result<()> {
         let log_end = writer.marks.end;
         if to < log_end || self.segments.load().last().is_none_or(|last| last.size() == 0) {
             return Ok(());
@@ -82,37 +83,54 @@ impl Log {
         self.roll_writer(writer, log_end, 0)
     }
 
-    /// Unlinks the segments that hold only records below `to`, oldest first, each durably gone before the next. Freeing
+    /// Removes the segments that hold only records below `to`, oldest first, each durably gone before the next. Freeing
     /// space allocates nothing, so this comes before the checkpoint.
     fn drop_segments_below(&self, writer: &mut MutexGuard<'_, Writer>, to: Offset) -> Result<DeletedRecords> {
-        let set = self.segments.load_full();
-        let doomed = set.wholly_below(to);
-        if doomed > 0 {
-            self.sync_names(writer)?;
-        }
-        let mut deleted = DeletedRecords { log_start: set.log_start(), segments: 0, bytes: 0 };
-        for segment in &set.segments()[..doomed] {
-            let base = segment.base_offset();
-            writer.unsealed.retain(|sealing| sealing.segment.base_offset() != base);
-            unlink_segment(self.directory.as_ref(), base).map_err(|error| self.latch.trip(error))?;
-            segment.region().doom();
-            self.directory.unlink(&file_name(base, FileKind::Snapshot)).map_err(|error| self.latch.trip(error))?;
-            self.directory.sync().map_err(|error| self.latch.trip(error))?;
+        let doomed = self.segments.load().wholly_below(to);
+        let mut deleted = DeletedRecords { log_start: self.log_start(), segments: 0, bytes: 0 };
+        for _ in 0..doomed {
+            let gone = self.take_oldest(writer)?;
+            self.unlink_oldest(&gone)?;
             deleted.segments += 1;
-            deleted.bytes += segment.size();
-            let first_left = &set.segments()[usize::try_from(deleted.segments).unwrap_or(doomed)];
-            let log_start = set.log_start().max(first_left.base_offset());
-            let dropped = usize::try_from(deleted.segments).unwrap_or(doomed);
-            self.show_start(writer, set.with_start(log_start, dropped));
+            deleted.bytes += gone.size();
         }
         Ok(deleted)
     }
 
+    /// Hides the oldest of several segments from readers. The caller, whose turn for rounds it is, unlinks its files.
+    pub(super) fn take_oldest(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<Arc<Segment>> {
+        self.sync_names(writer)?;
+        let set = self.segments.load_full();
+        let [oldest, next, ..] = set.segments() else {
+            return Err(Error::new(ErrorKind::InvalidArgument, "the only segment of a log stays"));
+        };
+        let log_start = set.log_start().max(next.base_offset());
+        writer.unsealed.retain(|sealing| !Arc::ptr_eq(&sealing.segment, oldest));
+        self.has_unsealed.store(!writer.unsealed.is_empty(), Ordering::Release);
+        self.show_start(writer, set.with_start(log_start, 1));
+        Ok(Arc::clone(oldest))
+    }
+
+    /// Removes the files of a segment that is hidden, durably. Writes nothing: this works on a full disk, too.
+    pub(super) fn unlink_oldest(&self, segment: &Segment) -> Result<()> {
+        let base = segment.base_offset();
+        unlink_segment(self.directory.as_ref(), base).map_err(|error| self.latch.trip(error))?;
+        segment.region().doom();
+        let unlinked = self.directory.unlink(&file_name(base, FileKind::Snapshot));
+        unlinked.and_then(|()| self.directory.sync()).map_err(|error| self.latch.trip(error))?;
+        self.removed.add(segment);
+        Ok(())
+    }
+
     /// Shows readers a later start, which a transaction that began below it no longer holds back.
     fn show_start(&self, writer: &mut MutexGuard<'_, Writer>, set: SegmentSet) {
+        let log_start = set.log_start();
         self.publish(writer, set);
         let marks = writer.marks;
         self.set_marks(writer, marks);
+        if let Some(tail) = writer.tail.as_mut() {
+            tail.change_epochs(|epochs| epochs.truncate_from_start(log_start));
+        }
     }
 
     /// Writes the new start down, then shows it.
@@ -126,9 +144,6 @@ impl Log {
             .map_err(|error| self.latch.trip_unless_full(error))?;
         let set = self.segments.load_full();
         self.show_start(writer, set.with_start(to, 0));
-        if let Some(tail) = writer.tail.as_mut() {
-            tail.change_epochs(|epochs| epochs.truncate_from_start(to));
-        }
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ mod delete;
 mod durability;
 pub(crate) mod epoch_cache;
 mod follow;
+pub(crate) mod holds;
 mod latch;
 mod layout;
 mod lost_sync;
@@ -25,6 +26,8 @@ mod recover;
 mod refresh;
 mod replay;
 mod replicate;
+mod retain;
+mod retention;
 mod roll;
 mod segment_set;
 mod tail;
@@ -43,6 +46,8 @@ pub use open::{CutReason, Recovery};
 pub(crate) use open::{LastClose, LogOptions, OpenMode};
 pub use producers::ProducerInfo;
 pub use read::{FetchLimit, Fetched, OffsetTimestamp};
+pub use retain::{DueSegment, Removed};
+pub use retention::RetentionReason;
 pub(crate) use validate::single_batch;
 pub use verification::VerificationGuard;
 pub use watermarks::Marks;
@@ -54,8 +59,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Directory, GroupSync, generation};
 use crate::log::checkpoint::CheckpointFile;
 use crate::log::follow::Following;
+use crate::log::holds::Holds;
 use crate::log::latch::FailureLatch;
 use crate::log::moved::Moved;
+use crate::log::retain::RemovedSoFar;
 use crate::log::segment_set::SegmentSet;
 use crate::log::tail::Tail;
 use crate::log::watermarks::Watermarks;
@@ -92,6 +99,9 @@ pub struct Log {
     zeroing: Mutex<()>,
     /// Whether few appends came between the last two syncs: the writer's answer, for others.
     syncs_often: AtomicBool,
+    /// What retention may not remove yet.
+    holds: Arc<Holds>,
+    removed: RemovedSoFar,
     latch: FailureLatch,
     closed: AtomicBool,
     /// Closed because its topic was deleted.
@@ -186,6 +196,17 @@ impl Log {
         self.directory.doomed_bytes()
     }
 
+    /// What retention and [`Log::delete_records`] have removed since the log was opened.
+    #[must_use]
+    pub fn removed(&self) -> Removed {
+        self.removed.get()
+    }
+
+    /// What retention may not remove yet.
+    pub(crate) fn holds(&self) -> &Arc<Holds> {
+        &self.holds
+    }
+
     /// What opening cut, rebuilt or found damaged.
     #[must_use]
     pub fn recovery(&self) -> &Recovery {
@@ -248,19 +269,31 @@ impl Log {
     /// [`ErrorKind::Closed`]; what mapping the last segment can answer, where another process may be writing it.
     pub fn segment_infos(&self) -> Result<Vec<SegmentInfo>> {
         self.check_open()?;
-        let log_end = self.marks.end();
         let set = self.segments.load();
-        let checkpoint = self.checkpoint.get();
-        let info = |(index, segment): (usize, &Arc<Segment>)| {
-            let is_last = index + 1 == set.segments().len();
-            let bytes = match checkpoint.cut_of(segment.base_offset()) {
-                Some(cut) => cut.position,
-                None if is_last && self.read_only => segment.len_below(set.end_of(index, log_end))?,
-                None => segment.size(),
-            };
-            Ok(SegmentInfo { base_offset: segment.base_offset(), bytes, active: is_last })
+        let sizes = self.sizes(&set)?;
+        let info = |(index, (segment, bytes)): (usize, (&Arc<Segment>, u64))| SegmentInfo {
+            base_offset: segment.base_offset(),
+            bytes,
+            active: index + 1 == set.segments().len(),
         };
-        set.segments().iter().enumerate().map(info).collect()
+        Ok(set.segments().iter().zip(sizes).enumerate().map(info).collect())
+    }
+
+    /// Bytes of each segment that hold batches of it.
+    fn sizes(&self, set: &SegmentSet) -> Result<Vec<u64>> {
+        let log_end = self.marks.end();
+        let checkpoint = self.checkpoint.get();
+        let size = |(index, segment): (usize, &Arc<Segment>)| {
+            let is_last = index + 1 == set.segments().len();
+            // The writer has not trimmed those yet that lie above the recovery point.
+            let may_be_long = is_last || segment.base_offset() >= checkpoint.recovery_point.base;
+            match checkpoint.cut_of(segment.base_offset()) {
+                Some(cut) => Ok(cut.position),
+                None if may_be_long && self.read_only => segment.len_below(set.end_of(index, log_end)),
+                None => Ok(segment.size()),
+            }
+        };
+        set.segments().iter().enumerate().map(size).collect()
     }
 
     /// Whether the handle still works.

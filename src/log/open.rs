@@ -13,6 +13,7 @@ use crate::log::lost_sync;
 use crate::log::moved::Moved;
 use crate::log::recover::{Found, Recovering};
 use crate::log::replay::Replay;
+use crate::log::retain::RemovedSoFar;
 use crate::log::segment_set::SegmentSet;
 use crate::log::tail::{Tail, index_settings};
 use crate::log::watermarks::{Marks, Watermarks};
@@ -23,7 +24,7 @@ use crate::segment::memory_index::IndexWriter;
 use crate::segment::walk::{Next, next_at};
 use crate::segment::{NewSegment, Segment, SegmentParts};
 use crate::span;
-use crate::sync::{Arc, ArcSwap, AtomicBool, CachePadded, Mutex};
+use crate::sync::{Arc, ArcSwap, AtomicBool, CachePadded, Mutex, OnceLock};
 use crate::types::Offset;
 
 /// How often a reader opens a log whose files change under it.
@@ -289,6 +290,7 @@ impl<'a> Opening<'a> {
             log_len: files.log_len,
             offsets: index(FileKind::OffsetIndex, files.offset_index_len),
             times: index(FileKind::TimeIndex, files.time_index_len),
+            newest: OnceLock::new(),
         });
         Segment::new(SegmentParts {
             base: files.base,
@@ -410,6 +412,8 @@ impl<'a> Opening<'a> {
             sync: GroupSync::new(found.durable.get()),
             has_unsealed: AtomicBool::new(has_unsealed),
             generation: generation(),
+            holds: Arc::default(),
+            removed: RemovedSoFar::default(),
             latch,
             closed: AtomicBool::new(false),
             deleted: AtomicBool::new(false),

@@ -33,6 +33,9 @@ pub(crate) trait Flusher: Send + Sync {
 
     /// Writes the partition's recovery point down once it has been behind for a second.
     fn checkpoint_later(&self, partition: &Partition);
+
+    /// Has retention look at the partition: something that was held back no longer is.
+    fn retain_soon(&self, partition: &Partition);
 }
 
 /// The flusher's lists. A partition is on each at most once: its flag is set by who puts it there, and cleared by the

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::options::{Opened, PartitionOptions};
 use crate::error::Result;
 use crate::io::DirectoryLock;
-use crate::log::{AppendOrigin, Appended, DeletedRecords, Log, LogConfig, VerificationGuard, single_batch};
+use crate::log::{AppendOrigin, Appended, DeletedRecords, Log, LogConfig, Removed, VerificationGuard, single_batch};
 use crate::sync::Mutex;
 use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TopicPartition};
 
@@ -114,6 +114,14 @@ impl LogWriter {
     /// As [`Partition::delete_records`](crate::Partition::delete_records).
     pub fn delete_records(&self, range: RangeTo<Offset>) -> Result<DeletedRecords> {
         self.log.delete_records(range)
+    }
+
+    /// Removes the segments that retention no longer wants: see [`Partition::retain`](crate::Partition::retain).
+    ///
+    /// # Errors
+    /// As [`Partition::retain`](crate::Partition::retain).
+    pub fn retain(&self) -> Result<Removed> {
+        self.log.retain_all()
     }
 
     /// Empties the log and goes on at `offset`: what a follower does whose leader no longer has what would come next.

@@ -9,12 +9,14 @@ mod follow;
 mod log_writer;
 mod options;
 mod replica;
+mod retain;
 mod waiters;
 
 pub(crate) use flush::{Flusher, List};
 pub use log_writer::LogWriter;
 pub use options::PartitionOptions;
 pub use replica::{AppendRefused, BoxFuture, NodeId, Replica, ReplicaRole, ReplicaState, Replication};
+pub use retain::Hold;
 
 use std::fmt;
 use std::ops::RangeTo;

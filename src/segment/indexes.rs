@@ -6,7 +6,7 @@ use crate::segment::memory_index::{IndexSettings, IndexWriter, MemoryIndex};
 use crate::segment::offset_index::{OffsetEntry, OffsetIndex};
 use crate::segment::time_index::{TimeEntry, TimeIndex};
 use crate::segment::walk::{Next, is_damage, next_in};
-use crate::sync::Arc;
+use crate::sync::{Arc, OnceLock};
 use crate::types::{Offset, Position, Timestamp};
 
 /// The offset and time index of a segment.
@@ -29,6 +29,8 @@ pub(crate) struct IndexFiles {
     pub(crate) offsets: Option<Arc<dyn Region>>,
     /// The `.timeindex`, if there is one.
     pub(crate) times: Option<Arc<dyn Region>>,
+    /// The largest timestamp of all batches, once it is known.
+    pub(crate) newest: OnceLock<Timestamp>,
 }
 
 impl Indexes {
@@ -61,6 +63,14 @@ impl Indexes {
         match self {
             Self::Memory(index) => Ok(index.max_timestamp()),
             Self::Files(files) => files.with_times(|index| index.last().map_or(Timestamp::NONE, |last| last.timestamp)),
+        }
+    }
+
+    /// What index files that are made of these are to know of the largest timestamp.
+    pub(crate) fn newest_in_memory(&self) -> OnceLock<Timestamp> {
+        match self {
+            Self::Memory(index) => OnceLock::from(index.max_timestamp()),
+            Self::Files(_) => OnceLock::new(),
         }
     }
 

@@ -10,6 +10,7 @@ pub(crate) mod transaction_index;
 mod active;
 mod cut;
 pub(crate) mod indexes;
+mod newest;
 mod search;
 #[expect(clippy::module_inception, reason = "the segment is what the module is named for")]
 mod segment;

@@ -20,7 +20,7 @@ use crate::types::{Offset, Timestamp};
 /// batches take that end.
 pub struct Segment {
     pub(super) base: Offset,
-    directory: Arc<dyn Directory>,
+    pub(super) directory: Arc<dyn Directory>,
     pub(super) region: Arc<dyn Region>,
     settings: IndexSettings,
     pub(super) indexes: ArcSwap<Indexes>,
@@ -139,6 +139,7 @@ impl Segment {
             log_len: self.size(),
             offsets: open(FileKind::OffsetIndex, offsets_len),
             times: open(FileKind::TimeIndex, times_len),
+            newest: self.indexes.load().newest_in_memory(),
         }));
     }
 

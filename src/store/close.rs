@@ -9,6 +9,7 @@ use crate::store::clean_mark::CleanMark;
 use crate::store::foreign::{self, LeftForKafka};
 use crate::store::inner::Inner;
 use crate::store::side_by_side;
+use crate::store::worker::Worker;
 use crate::sync::Ordering;
 use crate::types::{Offset, TopicPartition};
 
@@ -28,14 +29,23 @@ impl Inner {
         if self.is_forked() {
             return self.check_open();
         }
-        let mut admin = self.admin.lock();
-        if self.closed.swap(true, Ordering::AcqRel) {
+        if self.closed.load(Ordering::Acquire) && self.retention.is_own_thread() {
+            // Who closes the store waits for this very thread.
             return Ok(());
         }
+        let _closing = self.closing.lock();
+        let mut workers = {
+            let mut admin = self.admin.lock();
+            if self.closed.swap(true, Ordering::AcqRel) {
+                return Ok(());
+            }
+            std::mem::take(&mut admin.workers)
+        };
         self.flusher.stop();
-        if let Some(worker) = admin.worker.as_mut() {
-            worker.join();
-        }
+        self.retention.stop();
+        // Not under `admin`: what a worker tells the host of may ask for that.
+        workers.iter_mut().for_each(Worker::join);
+        let mut admin = self.admin.lock();
         let closed = self.close_partitions();
         let mut first_error = closed.first_error;
         if self.mode == OpenMode::Write && admin.lock.is_some() {

@@ -7,6 +7,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::io::Budget;
 use crate::store::Store;
+use crate::store::retention::{BeforeRemoval, Removal};
 use crate::sync::Arc;
 
 /// The settings of a store. Each has a default.
@@ -19,6 +20,9 @@ pub struct StoreConfig {
     pub(super) verify_always: bool,
     pub(super) max_maps: Option<usize>,
     pub(super) max_descriptors: Option<usize>,
+    pub(super) maintenance: bool,
+    pub(super) retention_check_interval: Duration,
+    pub(super) before_removal: BeforeRemoval,
 }
 
 impl Default for StoreConfig {
@@ -30,6 +34,9 @@ impl Default for StoreConfig {
             verify_always: false,
             max_maps: None,
             max_descriptors: None,
+            maintenance: true,
+            retention_check_interval: Duration::from_secs(300),
+            before_removal: BeforeRemoval::default(),
         }
     }
 }
@@ -101,6 +108,56 @@ impl StoreConfig {
     /// How many file descriptors the store may use. Default: three quarters of the process's limit.
     pub fn max_descriptors(mut self, descriptors: usize) -> Self {
         self.max_descriptors = Some(descriptors);
+        self
+    }
+
+    /// Whether the store cares for its partitions by itself, in threads of its own: removes what retention no longer
+    /// wants. Default: yes. Without, the host calls [`Store::retain`] when it likes. A store that is open read-only never
+    /// does.
+    pub fn maintenance(mut self, by_itself: bool) -> Self {
+        self.maintenance = by_itself;
+        self
+    }
+
+    /// How often all partitions are looked at for what retention no longer wants; Kafka's
+    /// `log.retention.check.interval.ms`. Default: 5 minutes. The first time is 30 seconds after opening, or an interval
+    /// if that is shorter.
+    pub fn retention_check_interval(mut self, interval: Duration) -> Self {
+        self.retention_check_interval = interval;
+        self
+    }
+
+    /// Has `told` be told of each segment before retention removes it: to copy it to an archive, say. Where that is not
+    /// done by then it takes a [`Removal::hold`], which keeps the segment and all behind it until it is dropped; then
+    /// retention looks again. So it may be told of one segment more than once.
+    ///
+    /// It is called on the store's retention thread, or on that of who calls [`Store::retain`], one segment at a time,
+    /// and no lock is held: it may take its time, at the cost of the other partitions' retention, and may use the store,
+    /// but must not wait for it to be closed. If it panics the segment stays, and [`WorkerStats`](crate::WorkerStats)
+    /// tell. Segments that [`Partition::delete_records`](crate::Partition::delete_records) or the deletion of a topic
+    /// removes are not announced.
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// use std::sync::mpsc::channel;
+    ///
+    /// use riverbed::StoreConfig;
+    ///
+    /// let (archive, to_copy) = channel();
+    /// let store = StoreConfig::default()
+    ///     .before_removal(move |removal| {
+    ///         if let Ok(hold) = removal.hold() {
+    ///             // Another thread copies the segment and then drops the hold.
+    ///             archive.send((hold, removal.segment().clone())).ok();
+    ///         }
+    ///     })
+    ///     .open(dir.path())?;
+    /// # drop((store, to_copy));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn before_removal(mut self, told: impl Fn(&Removal<'_>) + Send + Sync + 'static) -> Self {
+        self.before_removal = BeforeRemoval(Some(Arc::new(told)));
         self
     }
 }

@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::error::Result;
 use crate::log::CHECKPOINT_AFTER;
 use crate::partition::{self, List, Partition, WeakPartition};
+use crate::store::maintenance::Chore;
 use crate::store::unsynced::Unsynced;
 use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, Ordering};
 
@@ -18,6 +19,8 @@ const AGAIN_AFTER: Duration = Duration::from_millis(100);
 pub(super) struct Flusher {
     clock: Arc<dyn Clock>,
     unsynced: Unsynced,
+    /// Who is asked to look after partitions that were held back.
+    retention: Arc<Chore>,
     queue: Mutex<Queue>,
     /// There is something to do.
     changed: Condvar,
@@ -71,10 +74,11 @@ struct Queue {
 }
 
 impl Flusher {
-    pub(super) fn new(clock: Arc<dyn Clock>, unsynced: Unsynced) -> Self {
+    pub(super) fn new(clock: Arc<dyn Clock>, unsynced: Unsynced, retention: Arc<Chore>) -> Self {
         Self {
             clock,
             unsynced,
+            retention,
             queue: Mutex::new(Queue::default()),
             changed: Condvar::new(),
             idle: Condvar::new(),
@@ -300,6 +304,10 @@ impl partition::Flusher for Flusher {
             self.queue.lock().zeros.push_back(partition.downgrade());
             self.changed.notify_all();
         }
+    }
+
+    fn retain_soon(&self, partition: &Partition) {
+        self.retention.ask(partition);
     }
 
     fn sync_after(&self, partition: &Partition, after: Duration) {

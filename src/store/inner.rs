@@ -13,6 +13,7 @@ use crate::store::deletion::Found;
 use crate::store::flusher::Flusher;
 use crate::store::foreign::{self, KafkaState, Owner};
 use crate::store::identity;
+use crate::store::maintenance::Chore;
 use crate::store::partitions::{Numbers, Partitions};
 use crate::store::registry::{Registry, TopicEntry};
 use crate::store::topic::{Changing, Topic, TopicState, unknown};
@@ -31,6 +32,9 @@ pub(super) struct Inner {
     /// Held by whoever changes the list of topics, and then before `topics`.
     pub(super) admin: Mutex<Admin>,
     pub(super) flusher: Arc<Flusher>,
+    pub(super) retention: Arc<Chore>,
+    /// Held by whoever closes the store, and then before `admin`.
+    pub(super) closing: Mutex<()>,
     pub(super) closed: AtomicBool,
     /// What closing could not do.
     pub(super) close_error: OnceLock<Error>,
@@ -41,7 +45,7 @@ pub(super) struct Inner {
 /// What only who changes the list of topics needs.
 pub(super) struct Admin {
     pub(super) lock: Option<Box<dyn DirectoryLock>>,
-    pub(super) worker: Option<Worker>,
+    pub(super) workers: Vec<Worker>,
     pub(super) generation: u64,
     /// Topics that are deleted, but whose directories could not all be removed.
     pub(super) deleted: Vec<TopicId>,
@@ -109,10 +113,30 @@ impl Inner {
             // Only then every cut of this opening is durable. Without room what the file said before stays, or nothing.
             lock.keep_power().or_else(Error::unless_full)?;
         }
-        let flusher = Arc::clone(&inner.flusher);
-        let worker = Worker::start("riverbed-flush", move || flusher.run())?;
-        *inner.admin.lock() = Admin { lock: Some(lock), worker: Some(worker), generation, deleted };
-        Ok(Arc::new(inner))
+        *inner.admin.lock() = Admin { lock: Some(lock), workers: Vec::new(), generation, deleted };
+        let inner = Arc::new(inner);
+        inner.start_workers()?;
+        Ok(inner)
+    }
+
+    /// Starts the store's threads. The last step of an opening: where one cannot be started, the store is closed.
+    fn start_workers(self: &Arc<Self>) -> Result<()> {
+        let started = self.workers();
+        if started.is_err() {
+            // The answer is that of the thread; what closing could not do, the next opening recovers.
+            self.close().ok();
+        }
+        started
+    }
+
+    fn workers(self: &Arc<Self>) -> Result<()> {
+        let mut admin = self.admin.lock();
+        let flusher = Arc::clone(&self.flusher);
+        admin.workers.push(Worker::start("riverbed-flush", move || flusher.run())?);
+        if self.config.maintenance {
+            admin.workers.push(self.retention.start(Arc::downgrade(self))?);
+        }
+        Ok(())
     }
 
     fn open_for_reading(directory: Arc<dyn Directory>, config: StoreConfig, budget: Arc<Budget>) -> Result<Arc<Self>> {
@@ -148,8 +172,10 @@ impl Inner {
 
     pub(super) fn new(directory: Arc<dyn Directory>, config: StoreConfig, budget: Arc<Budget>, mode: OpenMode) -> Self {
         let unsynced = Unsynced::new(config.max_unsynced_bytes, config.max_unsynced_wait);
-        let flusher = Arc::new(Flusher::new(Arc::clone(&config.clock), unsynced));
-        let admin = Admin { lock: None, worker: None, generation: 0, deleted: Vec::new() };
+        let (clock, interval) = (Arc::clone(&config.clock), config.retention_check_interval);
+        let retention = Chore::new("riverbed-retain", Self::tend_retention, clock, interval);
+        let flusher = Arc::new(Flusher::new(Arc::clone(&config.clock), unsynced, Arc::clone(&retention)));
+        let admin = Admin { lock: None, workers: Vec::new(), generation: 0, deleted: Vec::new() };
         Self {
             directory,
             config,
@@ -158,6 +184,8 @@ impl Inner {
             topics: RwLock::new(BTreeMap::new()),
             admin: Mutex::new(admin),
             flusher,
+            retention,
+            closing: Mutex::new(()),
             closed: AtomicBool::new(false),
             close_error: OnceLock::new(),
             forks: generation(),
@@ -313,6 +341,7 @@ impl Inner {
     pub(super) fn run_due(&self) {
         if !self.is_forked() {
             self.flusher.run_due();
+            self.retention.run_due(self);
         }
     }
 

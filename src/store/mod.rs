@@ -11,9 +11,11 @@ mod flusher;
 mod foreign;
 mod identity;
 mod inner;
+mod maintenance;
 mod partitions;
 mod refresh;
 mod registry;
+mod retention;
 mod side_by_side;
 mod stats;
 mod topic;
@@ -21,6 +23,8 @@ mod unsynced;
 mod worker;
 
 pub use config::StoreConfig;
+pub use maintenance::WorkerStats;
+pub use retention::Removal;
 pub use stats::{PartitionStats, StoreStats};
 pub use topic::{Topic, TopicConfig};
 
@@ -28,7 +32,7 @@ use std::fmt;
 use std::path::Path;
 
 use crate::error::Result;
-use crate::log::{OpenMode, Recovery};
+use crate::log::{DueSegment, OpenMode, Recovery, Removed};
 use crate::store::inner::Inner;
 use crate::sync::Arc;
 use crate::types::{TopicName, TopicPartition};
@@ -209,9 +213,29 @@ impl Store {
         self.0.0.stats()
     }
 
-    /// Does, on the calling thread, what is due by the store's clock: syncs what a topic's `flush.ms` has made due, and
-    /// writes down recovery points that have been behind for a second. For a clock that is
-    /// moved by hand; with the operating system's the store's own thread does it.
+    /// Removes now what retention no longer wants of all topics, on the calling thread:
+    /// see [`Log::due_segments`](crate::Log::due_segments) for what that is.
+    /// [`StoreConfig::before_removal`] is told.
+    ///
+    /// # Errors
+    /// The first failure, as of [`Partition::retain`](crate::Partition::retain); the other partitions have been cared for
+    /// all the same.
+    pub fn retain(&self) -> Result<Removed> {
+        self.0.0.retain()
+    }
+
+    /// What [`Store::retain`] would remove now: by topic and number, oldest first, only partitions where that is
+    /// something. Changes nothing, and works on a store that is open read-only.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed); what reading a time index can answer.
+    pub fn due_segments(&self) -> Result<Vec<(TopicPartition, Vec<DueSegment>)>> {
+        self.0.0.due_segments()
+    }
+
+    /// Does, on the calling thread, what has become due by the store's clock: the syncs of topics with `flush.ms`,
+    /// recovery points that have been behind for a second, and the care that [`StoreConfig::maintenance`] is about. For a
+    /// clock that is moved by hand; with the operating system's the store's own threads do it.
     pub fn run_due(&self) {
         self.0.0.run_due();
     }

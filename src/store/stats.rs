@@ -2,9 +2,10 @@
 
 use crate::error::{Error, Result};
 use crate::io::BudgetStats;
-use crate::log::Marks;
+use crate::log::{Marks, Removed};
 use crate::partition::Partition;
 use crate::store::inner::Inner;
+use crate::store::maintenance::WorkerStats;
 use crate::types::{Offset, TopicPartition};
 
 /// A store's numbers, as of one look.
@@ -20,6 +21,9 @@ pub struct StoreStats {
     /// Bytes of files that are deleted, and whose space comes back once nobody holds a slice of them: see
     /// [`Partition::doomed_bytes`]. Those of deleted topics count too.
     pub doomed_bytes: u64,
+    /// What the worker for retention has done; nothing on a store without
+    /// [`StoreConfig::maintenance`](crate::StoreConfig::maintenance).
+    pub retention: WorkerStats,
     /// Descriptors and maps in use.
     pub budget: BudgetStats,
 }
@@ -37,6 +41,8 @@ pub struct PartitionStats {
     pub bytes: u64,
     /// Bytes of its deleted files that readers hold: see [`Partition::doomed_bytes`].
     pub doomed_bytes: u64,
+    /// What retention and [`Partition::delete_records`] have removed since the partition was opened.
+    pub removed: Removed,
     /// The first offset that can be read.
     pub log_start: Offset,
     /// The marks.
@@ -58,6 +64,7 @@ impl Inner {
             not_open,
             unsynced_bytes: self.unsynced_bytes(),
             doomed_bytes: self.directory.doomed_bytes(),
+            retention: self.retention.stats(),
             budget: self.budget.stats(),
         })
     }
@@ -74,6 +81,7 @@ impl PartitionStats {
             segments: segments.len(),
             bytes: segments.iter().map(|segment| segment.size()).sum(),
             doomed_bytes: partition.doomed_bytes(),
+            removed: partition.log().removed(),
             log_start,
             marks,
             producers: counts.known,

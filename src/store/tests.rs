@@ -2,6 +2,7 @@
 
 mod adoption;
 mod recovery_point;
+mod retention;
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ use crate::types::{Acks, Offset, ReadUpTo, Timestamp};
 
 fn try_open(disk: &SimDisk) -> Result<Store> {
     let clock = ManualClock::at(Timestamp::from_millis(1_000_000));
-    let config = StoreConfig::default().clock(Arc::new(clock));
+    let config = StoreConfig::default().clock(Arc::new(clock)).maintenance(false);
     let inner = Inner::open_for_writing(disk.root(), config, Budget::new(1000, 1000))?;
     Ok(Store(Arc::new(Handle(inner))))
 }

@@ -1,7 +1,8 @@
 //! A thread in the background: named, woken rather than slept, joined when it is stopped.
 
 use crate::error::{Error, Result};
-use crate::sync::thread::{self, Builder, JoinHandle};
+use crate::sync::OnceLock;
+use crate::sync::thread::{self, Builder, JoinHandle, ThreadId};
 
 /// The life of a background thread.
 #[derive(Debug)]
@@ -28,5 +29,22 @@ impl Worker {
             // A panic of the work was reported by the thread; there is nothing to undo here.
             drop(thread.join());
         }
+    }
+}
+
+/// Which thread a worker is, once it runs.
+#[derive(Debug, Default)]
+pub(super) struct ItsThread(OnceLock<ThreadId>);
+
+impl ItsThread {
+    /// Notes that the worker is the calling thread.
+    pub(super) fn is_this(&self) {
+        // Set once: a worker is started once.
+        self.0.set(thread::current().id()).ok();
+    }
+
+    /// Whether the calling thread is the worker.
+    pub(super) fn is_current(&self) -> bool {
+        self.0.get() == Some(&thread::current().id())
     }
 }

@@ -14,6 +14,7 @@ mod dump;
 mod golden;
 mod produce;
 mod program;
+mod retain;
 mod shell;
 mod shell_log;
 mod topic;

@@ -132,3 +132,16 @@ fn flush_tells_how_far_everything_is_durable() {
     assert_eq!(lines[1], serde_json::json!({"topic": "t", "partition": 1, "durable": 2}));
     assert_eq!(run(at(&dir, &["flush"])).good(), "t-0 is durable up to 0\nt-1 is durable up to 2\n");
 }
+
+#[test]
+fn stats_tell_which_partitions_could_not_be_opened() {
+    let dir = TestDir::scratch("stats-closed");
+    run(at(&dir, &["topic", "create", "t", "--partitions", "2"])).good();
+    std::fs::remove_dir_all(dir.join("t-0")).unwrap();
+    let stats = json_lines(&run(at(&dir, &["stats", "--json"])).good());
+    assert_eq!((&stats[0]["partition"], &stats[0]["error"]), (&1.into(), &Value::Null));
+    assert_eq!(stats[1]["partition"], 0);
+    assert!(stats[1]["error"].as_str().unwrap().contains("gone"), "{}", stats[1]);
+    let text = run(at(&dir, &["stats"])).good();
+    assert!(text.lines().last().unwrap().starts_with("t-0 could not be opened: "), "{text}");
+}

@@ -16,6 +16,7 @@ const GROUPS: &[(&str, usize)] = &[
     ("REC", 37),
     ("TRU", 13),
     ("DUR", 6),
+    ("RET", 20),
     ("OFF", 10),
     ("IDM", 20),
     ("SNP", 9),

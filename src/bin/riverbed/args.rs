@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::{consume, dump, produce, shell, topic, truncate};
+use crate::{consume, dump, produce, retain, shell, topic, truncate};
 
 /// What the program ends with, for `--help`.
 const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed, 2 usage, 130 after an interrupt";
@@ -56,8 +56,8 @@ pub enum Command {
     },
     /// Compact what is due now (not possible yet)
     Compact,
-    /// Remove what retention no longer wants now (not possible yet)
-    Retain,
+    /// Remove what retention no longer wants now
+    Retain(retain::Args),
     /// Carry out commands from standard input, one a line, in one store opened for writing
     Shell(shell::Args),
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use riverbed::{Error, ErrorKind, Recovery, Result, Store};
+use riverbed::{Error, ErrorKind, Recovery, Result, Store, StoreConfig};
 
 use crate::failure::Failure;
 use crate::files::read_failed;
@@ -15,9 +15,10 @@ pub fn open_to_read(dir: &Path) -> Result<Store> {
     Store::open_read_only(dir)
 }
 
-/// Opens it for writing, and makes it if it is not there yet; nobody else may have opened it so.
+/// Opens it for writing, and makes it if it is not there yet; nobody else may have opened it so. What is not asked for is
+/// not done: nothing is removed or compacted in the background.
 pub fn open_to_write(dir: &Path) -> Result<Store> {
-    Store::open(dir).inspect(tell_recovery)
+    StoreConfig::default().maintenance(false).open(dir).inspect(tell_recovery)
 }
 
 /// Tells on standard error what opening cut or found damaged: a line a partition, and none where there was nothing.

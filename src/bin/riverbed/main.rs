@@ -20,6 +20,7 @@ mod output;
 mod produce;
 mod progress;
 mod records;
+mod retain;
 mod shell;
 mod stats;
 mod table;
@@ -81,7 +82,7 @@ fn command(command: &Command, context: &Context, out: &mut dyn Write) -> Outcome
         Command::Shell(args) => shell::run(args, context, out),
         Command::Groups { .. } => not_yet("groups", context),
         Command::Compact => not_yet("compact", context),
-        Command::Retain => not_yet("retain", context),
+        Command::Retain(args) => retain::run(args, context, out),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use riverbed::{FetchLimit, PartitionStats, ReadUpTo, Store};
+use riverbed::{FetchLimit, PartitionStats, ReadUpTo, Store, StoreStats, TopicPartition};
 
 use crate::context::Context;
 use crate::data_dir;
@@ -14,7 +14,7 @@ use crate::table::{self, table};
 /// Prints a line a partition, and a sum for people.
 pub fn run(context: &Context, out: &mut dyn Write) -> Outcome {
     let store = data_dir::open_to_read(context.dir()?)?;
-    let mut partitions = store.stats()?.partitions;
+    let StoreStats { mut partitions, not_open, .. } = store.stats()?;
     for stats in &mut partitions {
         stats.producers = producers(&store, stats);
     }
@@ -22,10 +22,13 @@ pub fn run(context: &Context, out: &mut dyn Write) -> Outcome {
     for stats in &partitions {
         rows.push((stats, Rates::of(&store, stats)));
     }
-    let text = if context.json {
-        rows.iter().map(|(stats, rates)| format!("{}\n", json(stats, *rates))).collect()
+    let text: String = if context.json {
+        let closed = not_open.iter().map(|(partition, error)| place(partition).with("error", error.to_string()));
+        let open = rows.iter().map(|(stats, rates)| json(stats, *rates));
+        open.chain(closed).map(|line| format!("{line}\n")).collect()
     } else {
-        for_people(&rows)
+        let closed = not_open.iter().map(|(partition, error)| format!("{partition} could not be opened: {error}\n"));
+        for_people(&rows) + &closed.collect::<String>()
     };
     out.write_all(text.as_bytes()).map_err(|error| Stop::output(&error))
 }
@@ -61,10 +64,13 @@ fn producers(store: &Store, stats: &PartitionStats) -> Option<usize> {
     Some(partition.log().producers().ok()?.len())
 }
 
+fn place(partition: &TopicPartition) -> Object {
+    Object::new().with("topic", partition.topic.as_str()).with("partition", partition.partition.get())
+}
+
 fn json(stats: &PartitionStats, rates: Option<Rates>) -> Object {
-    Object::new()
-        .with("topic", stats.partition.topic.as_str())
-        .with("partition", stats.partition.partition.get())
+    place(&stats.partition)
+        .with("error", None::<String>)
         .with("segments", stats.segments)
         .with("bytes", stats.bytes)
         .with("log_start", stats.log_start.get())

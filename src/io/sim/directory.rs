@@ -15,6 +15,7 @@ use crate::io::doomed::{Doomed, Space};
 use crate::io::power::{self, Kept};
 use crate::io::{Directory, DirectoryLock, Entry, EntryKind, Region, Way, sealed};
 use crate::sync::Arc;
+use crate::types::Timestamp;
 
 const LOCK: &str = ".lock";
 
@@ -220,6 +221,13 @@ impl Directory for SimDirectory {
             return Err(Corruption { path: Some(self.path.join(name)), position: max, reason }.into());
         }
         Ok(state.image().file(node).map(File::contents).unwrap_or_default())
+    }
+
+    fn modified(&self, name: &str) -> Result<Timestamp> {
+        let mut state = self.disk.lock();
+        let folder = self.enter(&mut state, Call::Open, "stat", name)?;
+        self.file(&state, folder, name)?;
+        Ok(state.modified())
     }
 
     fn replace(&self, name: &str, contents: &[u8]) -> Result<()> {

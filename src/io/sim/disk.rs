@@ -14,6 +14,7 @@ use super::random::Random;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Directory, PowerIdentity};
 use crate::sync::{Arc, Mutex, MutexGuard};
+use crate::types::Timestamp;
 
 /// A disk in memory that can crash, fill up and fail.
 ///
@@ -32,6 +33,7 @@ pub(super) struct State {
     faults: Faults,
     capacity: Option<u64>,
     locked: Vec<NodeId>,
+    modified: Timestamp,
 }
 
 impl SimDisk {
@@ -50,6 +52,7 @@ impl SimDisk {
             faults: Faults::default(),
             capacity: None,
             locked: Vec::new(),
+            modified: Timestamp::from_millis(0),
         };
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -119,6 +122,11 @@ impl SimDisk {
         self.lock().capacity = bytes;
     }
 
+    /// When all its files were last modified, as it tells from now on: it keeps no time of each.
+    pub fn set_modified(&self, time: Timestamp) {
+        self.lock().modified = time;
+    }
+
     /// How many bytes are taken.
     #[must_use]
     pub fn used(&self) -> u64 {
@@ -170,6 +178,10 @@ impl fmt::Debug for SimDisk {
 impl State {
     pub(super) fn image(&self) -> &Image {
         &self.image
+    }
+
+    pub(super) fn modified(&self) -> Timestamp {
+        self.modified
     }
 
     pub(super) fn power(&self) -> PowerIdentity {

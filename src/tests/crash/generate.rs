@@ -23,8 +23,8 @@ impl Plan {
     }
 }
 
-const KINDS: [fn(&mut Random) -> Op; 11] =
-    [sync, sync, roll, truncate, delete_records, wait, reopen, large, fill, fail, heal];
+const KINDS: [fn(&mut Random) -> Op; 12] =
+    [sync, sync, roll, truncate, delete_records, retain, wait, reopen, large, fill, fail, heal];
 
 fn append(random: &mut Random) -> Op {
     Op::Append { records: small(random, 3) + 1, bytes: u16::from(small(random, 200)) }
@@ -48,6 +48,10 @@ fn truncate(random: &mut Random) -> Op {
 
 fn delete_records(random: &mut Random) -> Op {
     Op::DeleteRecords(small(random, 11))
+}
+
+fn retain(random: &mut Random) -> Op {
+    Op::Retain(small(random, 10))
 }
 
 fn wait(random: &mut Random) -> Op {

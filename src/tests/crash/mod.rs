@@ -14,6 +14,7 @@ mod workload;
 mod world;
 
 use explore::Explorer;
+use workload::Op;
 
 use crate::clock::ManualClock;
 use crate::error::ErrorKind;
@@ -91,6 +92,24 @@ fn all_workloads_of_up_to_three_operations_keep_their_promises_through_every_cra
         checked += explorer.states;
     }
     assert!(checked >= 60_000, "only {checked} states");
+}
+
+#[test]
+fn retention_behind_all_workloads_of_up_to_two_operations_may_be_interrupted_anywhere() {
+    let mut checked = 0;
+    for ops in (0..=2).flat_map(generate::all) {
+        for kept in [0, 4] {
+            let ops = [&ops[..], &[Op::Retain(kept)]].concat();
+            let config = LogConfig { segment_bytes: 300, index_interval_bytes: 1, ..LogConfig::default() };
+            let mut explorer = Explorer::new(1, config);
+            let explored = explorer.run(&ops).and_then(|run| explorer.exhaust_last(&run, 24));
+            if let Err(wrong) = explored {
+                panic!("{ops:?}: {wrong}");
+            }
+            checked += explorer.states;
+        }
+    }
+    assert!(checked >= 2_000, "only {checked} states");
 }
 
 #[test]

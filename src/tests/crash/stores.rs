@@ -235,7 +235,7 @@ fn config() -> TopicConfig {
 }
 
 fn open(disk: &SimDisk) -> Result<Store> {
-    Store::open_on(disk.root(), StoreConfig::default().clock(Arc::new(ManualClock::at(NOW))))
+    Store::open_on(disk.root(), StoreConfig::default().clock(Arc::new(ManualClock::at(NOW))).maintenance(false))
 }
 
 fn append(partition: &Partition, entry: Entry) -> Result<Appended> {

@@ -7,7 +7,7 @@ use super::expect::{Expect, Expected, Step, Story};
 use super::host::{Host, Setting};
 use crate::clock::Clock as _;
 use crate::error::{ErrorKind, Result};
-use crate::log::AppendOrigin;
+use crate::log::{AppendOrigin, LogConfig};
 use crate::record::{BatchBuilder, Record, RecordBatch};
 use crate::sim::{Call, Failure, Fault, Random, SimDisk};
 use crate::types::{Offset, ReadUpTo, Timestamp};
@@ -25,6 +25,8 @@ pub(super) enum Op {
     Truncate(u8),
     /// Moves the log start.
     DeleteRecords(u8),
+    /// Removes the oldest segments, so that about so much is left.
+    Retain(u8),
     /// Lets time pass.
     Wait { millis: u16 },
     /// Closes cleanly and opens again.
@@ -134,6 +136,7 @@ impl Run {
                 return self.truncate(before, len - (len - before.start.1) * usize::from(tenths) / 10);
             }
             Op::DeleteRecords(tenths) => return self.delete_records(before, len * usize::from(tenths) / 10),
+            Op::Retain(tenths) => return self.retain(before, tenths),
             Op::Wait { millis } => self.setting.clock.advance(std::time::Duration::from_millis(millis.into())),
             Op::Reopen => return self.reopen(before),
             Op::Fill(left) => {
@@ -243,6 +246,32 @@ impl Run {
         }
         raise_durable(host, &mut after);
         self.judge(result.map(|_| ()))?;
+        Ok(after)
+    }
+
+    fn retain(&mut self, before: &Expect, tenths: u8) -> Checked<Expect> {
+        let host = self.host()?;
+        let bytes: u64 = host.log.segments().iter().map(|segment| segment.size()).sum();
+        let retention_bytes = (bytes * u64::from(tenths) / 10).cast_signed();
+        host.log.set_config(LogConfig { retention_bytes, ..self.setting.config.as_ref().clone() });
+        self.disk.pause_faults(true);
+        let due = works("ask what is due", host.log.due_segments())?;
+        self.disk.pause_faults(false);
+        let mut result = host.log.retain(2, |_, _| {});
+        while result.as_ref().is_ok_and(|(_, more)| *more) {
+            result = host.log.retain(2, |_, _| {});
+        }
+        let mut after = before.clone();
+        if let Some(last) = due.last() {
+            let to = usize::try_from(last.end_offset.get()).unwrap_or(usize::MAX);
+            after.start.1 = after.start.1.max(to);
+            if result.is_ok() {
+                after.start.0 = after.start.0.max(to);
+                ensure!(host.log.log_start() >= last.end_offset, "{} is left of {due:?}", host.log.log_start());
+            }
+            raise_durable(host, &mut after);
+            self.judge(result.map(|_| ()))?;
+        }
         Ok(after)
     }
 

@@ -59,6 +59,7 @@ pub enum Line {
     Segments(Place),
     Verify,
     Recovery,
+    Retain,
     Truncate {
         place: Place,
         offset: i64,
@@ -120,6 +121,7 @@ impl Line {
             "segments" => Self::Segments(words.place()?),
             "verify" => Self::Verify,
             "recovery" => Self::Recovery,
+            "retain" => Self::Retain,
             "truncate" => Self::Truncate { place: words.place()?, offset: words.integer("OFFSET")? },
             "clock" => Self::Clock { millis: words.integer("MS")? },
             "crash" => Self::Crash,
@@ -133,7 +135,6 @@ impl Line {
     /// Lines about maintenance, transactions and groups.
     fn not_yet(words: &mut Operands) -> Result<Self, Failure> {
         let name = match words.command() {
-            "retain" => "retain",
             "compact" => "compact",
             "begin" => "begin",
             "commit" => "commit",

@@ -66,7 +66,7 @@ fn open(args: &Args, context: &Context) -> Result<Session, Failure> {
         Some(manual) => Arc::new(manual.clone()),
         None => Arc::new(system),
     };
-    let store = StoreConfig::default().clock(Arc::clone(&clock)).open(&path)?;
+    let store = StoreConfig::default().clock(Arc::clone(&clock)).maintenance(false).open(&path)?;
     data_dir::tell_recovery(&store);
     Ok(Session { store, manual, clock, interrupt: context.interrupt.clone(), path })
 }

@@ -56,6 +56,7 @@ impl Session {
             Line::Truncate { place, offset } => self.truncate(&place, offset),
             Line::Verify => self.verify(),
             Line::Recovery => self.recovery(),
+            Line::Retain => self.retain(),
             Line::Clock { millis } => self.set_clock(millis),
             Line::Unsupported(what) => Err(Failure::new(ErrorKind::Unsupported, format!("{what} does not exist yet"))),
         };
@@ -200,6 +201,11 @@ impl Session {
                 .with("damage", damage)
         });
         Ok(Object::new().with("list", list.collect::<Vec<_>>()))
+    }
+
+    fn retain(&self) -> Fields {
+        let removed = self.store.retain()?;
+        Ok(Object::new().with("segments", removed.segments).with("bytes", removed.bytes))
     }
 
     fn set_clock(&self, millis: i64) -> Fields {

@@ -96,7 +96,6 @@ fn what_does_not_exist_yet_is_understood_and_unsupported() {
     let table = [
         ("append t 0 k v txn=a", "txn="),
         ("fill t 0 s 1 1 txn=a batch=2", "txn="),
-        ("retain", "retain"),
         ("compact", "compact"),
         ("begin a", "begin"),
         ("commit a", "commit"),
