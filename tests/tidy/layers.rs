@@ -13,8 +13,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("io", &["types", "error", "clock", "sync"]),
     ("segment", &["record", "io", "types", "error", "clock", "sync"]),
     ("log", &["segment", "record", "io", "types", "error", "clock", "span", "sync"]),
-    ("partition", &["log", "segment", "record", "io", "types", "error", "clock", "sync"]),
-    ("store", &["partition", "log", "segment", "record", "io", "types", "error", "clock", "sync"]),
+    ("compaction", &["log", "segment", "record", "io", "types", "error", "clock", "span", "sync"]),
+    ("partition", &["compaction", "log", "segment", "record", "io", "types", "error", "clock", "sync"]),
+    ("store", &["partition", "compaction", "log", "segment", "record", "io", "types", "error", "clock", "sync"]),
     ("model", &["record", "types", "error"]),
 ];
 
