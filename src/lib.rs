@@ -65,7 +65,6 @@
 compile_error!("riverbed needs 64-bit Linux: its promises rest on what that kernel does with maps, room and syncs");
 
 mod clock;
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "nothing calls it yet"))]
 mod compaction;
 mod error;
 mod io;
@@ -81,6 +80,7 @@ mod tests;
 mod types;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use compaction::{Cleanable, Compacted};
 pub use error::{Corruption, CorruptionReason, Error, ErrorKind, InvalidRecordReason, Result};
 pub use io::{BudgetStats, Directory, Entry, EntryKind, FileRange, Region, View, Way, guard_against_sigbus};
 pub use log::{

@@ -37,4 +37,6 @@ spans! {
     cut
     /// Segments are removed that are old, or too many.
     retain
+    /// A log is compacted.
+    compact
 }

@@ -117,6 +117,7 @@ impl Cleanable {
 }
 
 /// Which of several logs to clean first: the filthiest of those that are due.
+#[cfg_attr(not(test), expect(dead_code, reason = "for who cleans without being asked"))]
 pub(crate) fn filthiest<T>(logs: impl IntoIterator<Item = (T, Cleanable, Limits)>) -> Option<T> {
     let due = logs.into_iter().filter(|(_, cleanable, limits)| cleanable.is_due(limits));
     due.max_by(|(_, a, _), (_, b, _)| a.dirty_ratio().total_cmp(&b.dirty_ratio())).map(|(log, _, _)| log)

@@ -173,7 +173,7 @@ impl Log {
         let (offset, epoch) = (writer.marks.end, latest.map_or(LeaderEpoch::NONE, |latest| latest.epoch));
         let expected = crate::segment::walk::Expected { offset, epoch, gaps: true };
         expected.check(0, header)?;
-        if header.base_offset > offset && !self.checkpoint.may_have_gaps() { self.allow_gaps() } else { Ok(()) }
+        if header.base_offset > offset && !self.checkpoint.get().gaps_in_tail { self.allow_gaps() } else { Ok(()) }
     }
 
     /// Writes down that offsets may be left out, before the first one is: a gap would be taken for damage.
@@ -181,6 +181,7 @@ impl Log {
         let allowed = self.checkpoint.update(self.directory.as_ref(), |state| {
             let mut checkpoint = state.checkpoint.clone();
             checkpoint.may_have_gaps = true;
+            checkpoint.gaps_in_tail = true;
             Some(checkpoint)
         });
         allowed.map_err(|error| self.latch.trip_unless_full(error))

@@ -9,13 +9,15 @@ use std::time::Duration;
 use crate::io::Directory;
 use crate::record::framed::{self, Format};
 use crate::sync::{AtomicBool, Mutex, Ordering};
-use crate::types::Offset;
+use crate::types::{Offset, Timestamp};
 
 /// The file's name.
 pub(crate) const FILE: &str = "log-checkpoint";
 
-const FORMAT: Format = Format { magic: b"rvrblogc", version: 1 };
-const FIXED: usize = 7;
+const FORMAT: Format = Format { magic: b"rvrblogc", version: 2 };
+const FIXED: usize = 9;
+/// Where the numbers stand that version 1 does not have.
+const CLEANED: usize = 7;
 const MAX_FILE: u64 = 16 << 20;
 
 /// What the checkpoint says. All of it was true, durably, when it was written.
@@ -31,8 +33,33 @@ pub(crate) struct Checkpoint {
     pub(crate) cuts: u64,
     /// Whether offsets may be left out, as compaction does. Without, a gap is damage.
     pub(crate) may_have_gaps: bool,
+    /// Whether they may be left out above the recovery point, too: where a leader said so. Compaction leaves none out
+    /// there, so that one that is missing was lost.
+    pub(crate) gaps_in_tail: bool,
+    /// How far compaction came.
+    pub(crate) cleaned: Cleaned,
     /// Segments that a cut ended in front of their file's end: a clean close trims them.
     pub(crate) cut_segments: Vec<CutSegment>,
+}
+
+/// How far compaction came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cleaned {
+    /// The first dirty offset: below it no key has two records.
+    pub(crate) to: Offset,
+    /// When the first of the tombstones and markers below it may go: no delete horizon there is earlier.
+    pub(crate) next_horizon: Timestamp,
+}
+
+impl Cleaned {
+    /// When nothing is there that may ever go.
+    pub(crate) const NEVER: Timestamp = Timestamp::from_millis(i64::MAX);
+}
+
+impl Default for Cleaned {
+    fn default() -> Self {
+        Self { to: Offset::ZERO, next_horizon: Self::NEVER }
+    }
 }
 
 /// A segment whose file holds more than counts. What follows stays there for who still holds slices of it, and must
@@ -91,7 +118,9 @@ impl Checkpoint {
             self.log_start.get(),
             self.high_watermark.get(),
             self.cuts,
-            u64::from(self.may_have_gaps),
+            u64::from(self.may_have_gaps) | u64::from(self.gaps_in_tail) << 1,
+            self.cleaned.to.get(),
+            u64::try_from(self.cleaned.next_horizon.millis()).unwrap_or(0),
         ];
         let cut = self.cut_segments.iter().flat_map(|cut| [cut.base.get(), cut.end.get(), cut.position]);
         let body: Vec<u8> = fixed.into_iter().chain(cut).flat_map(u64::to_be_bytes).collect();
@@ -99,13 +128,16 @@ impl Checkpoint {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
-        let (_, body) = framed::unframe(FORMAT, bytes)?;
+        let (version, body) = framed::unframe(FORMAT, bytes)?;
         let wrong = |text: &str| Error::corrupt(0, CorruptionReason::SideFile(text.to_owned()));
         let (numbers, rest) = body.as_chunks();
         let offset = |bytes: &[u8; 8]| {
             Offset::from_i64(i64::from_be_bytes(*bytes)).ok_or_else(|| wrong("checkpoint holds a negative number"))
         };
-        let numbers: Vec<Offset> = numbers.iter().map(offset).collect::<Result<_>>()?;
+        let mut numbers: Vec<Offset> = numbers.iter().map(offset).collect::<Result<_>>()?;
+        if version == 1 && numbers.len() >= CLEANED {
+            numbers.splice(CLEANED..CLEANED, [Offset::ZERO, Offset::new(i64::MAX.cast_unsigned())]);
+        }
         let Some((fixed, cut)) = numbers.split_first_chunk::<FIXED>() else {
             return Err(wrong("checkpoint has another length"));
         };
@@ -113,7 +145,7 @@ impl Checkpoint {
         if !rest.is_empty() || !odd.is_empty() {
             return Err(wrong("checkpoint has another length"));
         }
-        let [point, base, position, log_start, high_watermark, cuts, gaps] = *fixed;
+        let [point, base, position, log_start, high_watermark, cuts, gaps, cleaned_to, next_horizon] = *fixed;
         let cut_segment =
             |[base, end, position]: &[Offset; 3]| CutSegment { base: *base, end: *end, position: position.get() };
         Ok(Self {
@@ -122,6 +154,8 @@ impl Checkpoint {
             high_watermark,
             cuts: cuts.get(),
             may_have_gaps: gaps > Offset::ZERO,
+            gaps_in_tail: gaps.get() > 1 || (version == 1 && gaps > Offset::ZERO),
+            cleaned: Cleaned { to: cleaned_to, next_horizon: Timestamp::from_millis(next_horizon.as_i64()) },
             cut_segments: cut.iter().map(cut_segment).collect(),
         })
     }
@@ -230,14 +264,26 @@ mod tests {
             high_watermark: Offset::new(6),
             cuts: 1,
             may_have_gaps: false,
+            gaps_in_tail: false,
+            cleaned: Cleaned { to: Offset::new(4), next_horizon: Timestamp::from_millis(1_700_000_000_000) },
             cut_segments: vec![CutSegment { base: Offset::new(3), end: Offset::new(4), position: 61 }],
         };
         assert_eq!(Checkpoint::decode(&checkpoint.encode()).unwrap(), checkpoint);
     }
 
     #[test]
+    fn a_file_of_version_1_knows_of_no_cleaning() {
+        let numbers = [7, 5, 123, 2, 6, 1, 1, 3, 4, 61_u64];
+        let body: Vec<u8> = numbers.into_iter().flat_map(u64::to_be_bytes).collect();
+        let old = framed::frame(Format { version: 1, ..FORMAT }, &body);
+        let checkpoint = Checkpoint::decode(&old).unwrap();
+        assert_eq!((checkpoint.cleaned, checkpoint.may_have_gaps), (Cleaned::default(), true));
+        assert_eq!(checkpoint.cut_segments.len(), 1);
+    }
+
+    #[test]
     fn a_body_of_another_shape_is_damage() {
-        for body in [&[0; 55][..], &[0; 57], &[0xff; 56], &[0; 48]] {
+        for body in [&[0; 71][..], &[0; 73], &[0xff; 72], &[0; 64]] {
             let error = Checkpoint::decode(&framed::frame(FORMAT, body)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Corruption);
         }
@@ -252,6 +298,8 @@ mod tests {
             high_watermark: Offset::new(6),
             cuts: 1,
             may_have_gaps: false,
+            gaps_in_tail: false,
+            cleaned: Cleaned { to: Offset::new(4), next_horizon: Timestamp::from_millis(1_700_000_000_000) },
             cut_segments: vec![CutSegment { base: Offset::new(3), end: Offset::new(4), position: 61 }],
         };
         assert_eq!(crate::record::vectors::documented("log-checkpoint"), checkpoint.encode());

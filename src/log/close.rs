@@ -44,13 +44,15 @@ impl Log {
         }
         // Most of the work, while others may still append.
         let synced = self.latch.check().and_then(|()| self.sync());
-        let _turn = self.rounds.lock();
+        let turn = self.rounds.lock();
         let mut writer = self.writer.lock();
         if self.closed.load(Ordering::Acquire) {
             return Ok(None);
         }
         let closed = synced.and_then(|_| self.latch.check()).and_then(|()| self.finish(&mut writer));
         self.let_go(writer);
+        drop(turn);
+        self.cleaner.halt();
         closed
     }
 
@@ -76,14 +78,16 @@ impl Log {
         })
     }
 
-    /// Ends the handle without a word to the disk: what a crash does, but for the memory. When this returns no sync is
-    /// under way: none touches a file that has another owner by now.
+    /// Ends the handle without a word to the disk: what a crash does, but for the memory. When this returns no sync and
+    /// no cleaning is under way: none touches a file that has another owner by now.
     pub(crate) fn shut(&self) {
         if self.is_forked() {
             return;
         }
-        let _turn = self.rounds.lock();
+        let turn = self.rounds.lock();
         self.let_go(self.writer.lock());
+        drop(turn);
+        self.cleaner.halt();
     }
 
     fn let_go(&self, mut writer: MutexGuard<'_, Writer>) {

@@ -84,6 +84,12 @@ impl Layout {
         Ok(layout)
     }
 
+    /// Whether the log file of the segment at `base` is about to be exchanged.
+    pub(crate) fn is_exchanged(&self, base: Offset) -> bool {
+        let name = file_name(base, FileKind::Log);
+        self.renames.iter().any(|(_, to)| *to == name)
+    }
+
     /// Snapshots are kept at the bases of segments, and the newest of all others if it is of the last segment: an
     /// earlier close wrote it. (`ProducerStateManager.removeStraySnapshots`)
     fn drop_stray_snapshots(&mut self) {

@@ -1,7 +1,8 @@
 //! One partition's log: segments without end, the marks that readers may not pass, one writer.
 
 mod append;
-mod checkpoint;
+pub(crate) mod checkpoint;
+pub(crate) mod cleaning;
 mod close;
 mod config;
 mod delete;
@@ -29,7 +30,7 @@ mod replicate;
 mod retain;
 mod retention;
 mod roll;
-mod segment_set;
+pub(crate) mod segment_set;
 mod tail;
 pub(crate) mod text_checkpoint;
 mod truncate;
@@ -58,6 +59,7 @@ use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Directory, GroupSync, generation};
 use crate::log::checkpoint::CheckpointFile;
+use crate::log::cleaning::CleanerSeat;
 use crate::log::follow::Following;
 use crate::log::holds::Holds;
 use crate::log::latch::FailureLatch;
@@ -97,6 +99,8 @@ pub struct Log {
     sync: GroupSync,
     /// Held while room is zero-filled ahead, so that a close can wait for the end of it.
     zeroing: Mutex<()>,
+    /// Who compacts the log. Lock order: the seat, then `rounds`.
+    cleaner: CleanerSeat,
     /// Whether few appends came between the last two syncs: the writer's answer, for others.
     syncs_often: AtomicBool,
     /// What retention may not remove yet.

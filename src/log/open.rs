@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::clock::Clock;
 use crate::error::{Corruption, CorruptionReason, Error, ErrorKind, Result};
 use crate::io::{Directory, GroupSync, Region, View, generation};
-use crate::log::checkpoint::{Checkpoint, CheckpointFile, RecoveryPoint};
+use crate::log::checkpoint::{Checkpoint, CheckpointFile, Cleaned, RecoveryPoint};
+use crate::log::cleaning::CleanerSeat;
 use crate::log::close::Ends;
 use crate::log::latch::FailureLatch;
 use crate::log::layout::{Layout, SegmentFiles};
@@ -25,7 +26,7 @@ use crate::segment::walk::{Next, next_at};
 use crate::segment::{NewSegment, Segment, SegmentParts};
 use crate::span;
 use crate::sync::{Arc, ArcSwap, AtomicBool, CachePadded, Mutex, OnceLock};
-use crate::types::Offset;
+use crate::types::{Offset, Timestamp};
 
 /// How often a reader opens a log whose files change under it.
 const READ_ONLY_TRIES: usize = 5;
@@ -90,6 +91,8 @@ pub(crate) enum LastClose {
         log_start: Option<Offset>,
         /// `replication-offset-checkpoint`.
         high_watermark: Option<Offset>,
+        /// `cleaner-offset-checkpoint`.
+        cleaned_to: Option<Offset>,
     },
 }
 
@@ -159,6 +162,9 @@ pub(super) struct Opening<'a> {
     pub(super) options: &'a LogOptions,
     pub(super) layout: Layout,
     pub(super) checkpoint: Checkpoint,
+    /// Whether the checkpoint's file has to be written first: it names cuts of segments that are about to be exchanged; or
+    /// it is not there, and the log is one that will be compacted.
+    says_otherwise: bool,
     /// What is wrong with the checkpoint's file, if anything is.
     damage: Option<Corruption>,
 }
@@ -176,13 +182,26 @@ impl<'a> Opening<'a> {
         let has_checkpoint = entries.iter().any(|entry| entry.name == super::checkpoint::FILE);
         let late = has_checkpoint && options.mode == OpenMode::Write;
         let own = if late { own_checkpoint(directory.as_ref(), options)? } else { early };
+        let is_known = own.checkpoint.is_some() || matches!(options.last_close, LastClose::Kafka { .. });
         let mut checkpoint = own.checkpoint.unwrap_or_else(|| assumed_checkpoint(options.last_close, &layout));
         checkpoint.may_have_gaps |= options.config.cleanup_policy.compact;
-        Ok(Self { directory, options, layout, checkpoint, damage: own.damage })
+        // Whoever compacts a log writes a checkpoint first; one that is lost says nothing about the tail.
+        let is_compacted = options.config.cleanup_policy.compact;
+        checkpoint.gaps_in_tail |= !is_known && is_compacted && !layout.segments.is_empty();
+        let is_new = !is_known && is_compacted && layout.segments.is_empty();
+        let cuts = checkpoint.cut_segments.len();
+        checkpoint.cut_segments.retain(|cut| !layout.is_exchanged(cut.base));
+        let says_otherwise = is_new || checkpoint.cut_segments.len() < cuts;
+        Ok(Self { directory, options, layout, checkpoint, says_otherwise, damage: own.damage })
     }
 
     /// Removes what is doomed and finishes what was interrupted, durably.
     fn tidy(&self) -> Result<()> {
+        if self.says_otherwise {
+            let written = self.checkpoint.write(self.directory.as_ref());
+            // Of a log that is new, only that it is.
+            if self.layout.renames.is_empty() { written.or_else(Error::unless_full)? } else { written? }
+        }
         for name in &self.layout.doomed {
             self.directory.unlink(name)?;
         }
@@ -419,6 +438,7 @@ impl<'a> Opening<'a> {
             deleted: AtomicBool::new(false),
             moved: Moved::default(),
             zeroing: Mutex::new(()),
+            cleaner: CleanerSeat::default(),
             syncs_often: AtomicBool::new(false),
             recovery: found.recovery,
         }
@@ -451,7 +471,7 @@ fn own_checkpoint(directory: &dyn Directory, options: &LogOptions) -> Result<Own
 /// What Kafka's checkpoints say, or, for a log of ours that never wrote one, that nothing is synced.
 fn assumed_checkpoint(last_close: LastClose, layout: &Layout) -> Checkpoint {
     let first = layout.segments.first().map_or(Offset::ZERO, |segment| segment.base);
-    let LastClose::Kafka { recovery_point: offset, log_start, high_watermark, .. } = last_close else {
+    let LastClose::Kafka { recovery_point: offset, log_start, high_watermark, cleaned_to, .. } = last_close else {
         let nothing = RecoveryPoint { offset: first, base: first, position: 0 };
         return Checkpoint {
             recovery_point: nothing,
@@ -467,6 +487,9 @@ fn assumed_checkpoint(last_close: LastClose, layout: &Layout) -> Checkpoint {
         log_start: log_start.unwrap_or(first),
         high_watermark: high_watermark.unwrap_or(first),
         may_have_gaps: true,
+        gaps_in_tail: true,
+        // Kafka does not say what may go when.
+        cleaned: Cleaned { to: cleaned_to.unwrap_or_default(), next_horizon: Timestamp::from_millis(0) },
         ..Checkpoint::default()
     }
 }

@@ -122,7 +122,7 @@ impl Log {
     }
 
     /// Does `work` up to a mark, on the snapshot of segments that goes with it; once more, if a segment went away before
-    /// it was first opened.
+    /// it was first opened, or another took its name.
     fn on_current_set<T>(
         &self,
         up_to: ReadUpTo,
@@ -132,10 +132,21 @@ impl Log {
         loop {
             let (set, mark) = self.settled(|| self.marks.limit(up_to, isolation));
             match work(&set, mark) {
-                Err(error) if error.kind() == ErrorKind::NotFound && !self.is_current(&set) => {}
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corruption)
+                        && !self.is_current(&set) => {}
                 done => return done,
             }
         }
+    }
+
+    /// The same for look-ups by time: what an index says of times counts only if it was its segment's own, which one that
+    /// was opened while segments were exchanged need not have been.
+    fn on_lasting_set<T>(&self, up_to: ReadUpTo, work: impl Fn(&Arc<SegmentSet>, Offset) -> Result<T>) -> Result<T> {
+        self.on_current_set(up_to, Isolation::ReadUncommitted, |set, mark| {
+            let found = work(set, mark)?;
+            if self.segments.load().goes_on(set) { Ok(found) } else { Err(changed()) }
+        })
     }
 
     /// Marks, and the segments that were current all the while they were loaded. A cut lowers the marks, then replaces
@@ -241,7 +252,12 @@ impl Log {
 
     /// Aborted transactions with records in `range`. The entry lies with the marker, so segments from `first` on are
     /// looked at until one tells that nothing behind it can concern the range. (`LocalLog.collectAbortedTransactions`)
-    fn aborted_in(&self, set: &SegmentSet, first: usize, range: &Range<Offset>) -> Result<Vec<AbortedTransaction>> {
+    pub(super) fn aborted_in(
+        &self,
+        set: &SegmentSet,
+        first: usize,
+        range: &Range<Offset>,
+    ) -> Result<Vec<AbortedTransaction>> {
         let mut found = Vec::new();
         for index in first..set.segments().len() {
             let known = self.aborted_of(set, index)?;
@@ -280,7 +296,7 @@ impl Log {
         if !target.is_some() {
             return Err(Error::new(ErrorKind::InvalidArgument, format!("there is no time {target}")));
         }
-        self.on_current_set(up_to, Isolation::ReadUncommitted, |set, mark| Self::find_time(set, target, mark))
+        self.on_lasting_set(up_to, |set, mark| Self::find_time(set, target, mark))
     }
 
     fn find_time(set: &SegmentSet, target: Timestamp, mark: Offset) -> Result<Option<OffsetTimestamp>> {
@@ -303,7 +319,7 @@ impl Log {
     /// As [`Log::offset_for_time`].
     pub fn offset_of_max_timestamp(&self, up_to: ReadUpTo) -> Result<Option<OffsetTimestamp>> {
         self.check_open()?;
-        self.on_current_set(up_to, Isolation::ReadUncommitted, |set, mark| Self::find_largest(set, mark))
+        self.on_lasting_set(up_to, |set, mark| Self::find_largest(set, mark))
     }
 
     fn find_largest(set: &SegmentSet, mark: Offset) -> Result<Option<OffsetTimestamp>> {
@@ -322,6 +338,11 @@ impl Log {
         }
         Ok(best)
     }
+}
+
+/// That what was found was looked for among segments that are gone.
+fn changed() -> Error {
+    Error::new(ErrorKind::NotFound, "the segments changed")
 }
 
 fn out_of_range(offset: Offset, start: Offset, end: Offset) -> Error {

@@ -108,7 +108,7 @@ impl<'a, 'o> Recovering<'a, 'o> {
         let first_base = files.get(first).filter(|_| !is_lost).map_or(point.offset, |files| files.base);
         let mut replay = opening.replay_from(first_base)?;
         replay.load_epochs(opening.directory.as_ref(), checkpoint.log_start, Offset::MAX)?;
-        let expected = Expected { offset: first_base, epoch: LeaderEpoch::NONE, gaps: checkpoint.may_have_gaps };
+        let expected = Expected { offset: first_base, epoch: LeaderEpoch::NONE, gaps: checkpoint.gaps_in_tail };
         let mut found = Found::new(Vec::new(), first_base, first_base);
         if is_lost {
             let path = opening.directory.path().join(file_name(point.base, FileKind::Log));
@@ -178,7 +178,7 @@ impl<'a, 'o> Recovering<'a, 'o> {
             let segment = self.opening.sealed(&files);
             let end = self.files.get(index + 1).map_or(self.expected.offset, |next| next.base);
             self.replay.segment(&segment, end)?;
-            if files.log_len == 0 && end > files.base && !self.expected.gaps {
+            if files.log_len == 0 && end > files.base && !self.opening.checkpoint.may_have_gaps {
                 self.note_damage(index, Error::corrupt(0, CorruptionReason::Truncated { expected: 1, found: 0 }));
             }
             self.found.segments.push(Arc::clone(&segment));

@@ -1,5 +1,7 @@
 //! What readers see of a log: an immutable, ordered list of segments, and where the log starts.
 
+use std::ops::Range;
+
 use crate::segment::Segment;
 use crate::sync::Arc;
 use crate::types::Offset;
@@ -65,6 +67,28 @@ impl SegmentSet {
         segments.pop();
         segments.push(segment);
         Self::new(segments, self.log_start)
+    }
+
+    /// Where `wanted` stand, one behind the other, if they do: the very same ones.
+    pub(crate) fn place_of(&self, wanted: &[Arc<Segment>]) -> Option<Range<usize>> {
+        let first = self.floor(wanted.first()?.base_offset())?;
+        let place = first..first + wanted.len();
+        let found = self.segments.get(place.clone())?;
+        found.iter().zip(wanted).all(|(a, b)| Arc::ptr_eq(a, b)).then_some(place)
+    }
+
+    /// The same with `segment` in the place of those at `place`.
+    #[must_use]
+    pub(crate) fn with_replaced(&self, place: Range<usize>, segment: Arc<Segment>) -> Self {
+        let mut segments = self.segments.clone();
+        segments.splice(place, [segment]);
+        Self::new(segments, self.log_start)
+    }
+
+    /// Whether all that `before` had is still here: at most, segments came behind it.
+    pub(crate) fn goes_on(&self, before: &Self) -> bool {
+        before.segments.iter().zip(&self.segments).all(|(a, b)| Arc::ptr_eq(a, b))
+            && before.segments.len() <= self.segments.len()
     }
 
     /// The same starting at `log_start`, without the first `dropped` segments.

@@ -117,7 +117,7 @@ impl Log {
         Ok(())
     }
 
-    pub(super) fn snapshots(&self) -> Result<Vec<Offset>> {
+    pub(crate) fn snapshots(&self) -> Result<Vec<Offset>> {
         let names = self.directory.list()?;
         let parsed = names.iter().filter_map(|entry| parse_file_name(&entry.name));
         let mut offsets: Vec<Offset> = parsed

@@ -1,7 +1,7 @@
 //! Cutting the tail: what a follower does that diverged, and what an operator does to a damaged log.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::checkpoint::{CutSegment, RecoveryPoint};
+use crate::log::checkpoint::{Cleaned, CutSegment, RecoveryPoint};
 use crate::log::durability::Sealing;
 use crate::log::open::unlink_segment;
 use crate::log::replay::Replay;
@@ -94,6 +94,7 @@ impl Log {
             checkpoint.high_watermark = checkpoint.high_watermark.min(cut.at);
             checkpoint.log_start = cut.at;
             checkpoint.cuts += 1;
+            checkpoint.cleaned = Cleaned::default();
             checkpoint.cut_segments.clear();
             Some(checkpoint)
         })?;
@@ -172,6 +173,7 @@ impl Log {
                 }
             }
             checkpoint.high_watermark = checkpoint.high_watermark.min(cut.at);
+            checkpoint.cleaned.to = checkpoint.cleaned.to.min(cut.at);
             if last_kept.is_some_and(|segment| cut.position < segment.size()) {
                 checkpoint.cut_segments.retain(|known| known.base != base);
                 checkpoint.cut_segments.push(CutSegment { base, end: cut.at, position: cut.position });

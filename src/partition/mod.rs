@@ -2,6 +2,7 @@
 
 mod append;
 mod block_on;
+mod compact;
 #[cfg(test)]
 pub(crate) use block_on::block_on;
 mod flush;
@@ -22,6 +23,7 @@ use std::fmt;
 use std::ops::RangeTo;
 
 use crate::clock::{Clock, SystemClock};
+use crate::compaction::Cleaner;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Directory, DirectoryLock};
 use crate::log::{
@@ -44,6 +46,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     /// Who syncs in the background, if anybody.
     flusher: Option<Arc<dyn Flusher>>,
+    /// Who compacts the log: one for all partitions of a store.
+    cleaner: Arc<Cleaner>,
     /// Whether a partition on its own was promised syncs by its host.
     host_syncs: bool,
     unsynced: flush::Unsynced,
@@ -70,6 +74,7 @@ impl Partition {
         directory: Arc<dyn Directory>,
         options: &LogOptions,
         flusher: Option<Arc<dyn Flusher>>,
+        cleaner: Arc<Cleaner>,
     ) -> Result<Self> {
         let log = Log::open(directory, options)?;
         let partition = Self(Arc::new(Inner {
@@ -77,6 +82,7 @@ impl Partition {
             role: Role::Alone(log),
             clock: Arc::clone(&options.clock),
             flusher,
+            cleaner,
             host_syncs: false,
             unsynced: flush::Unsynced::default(),
             locks: Mutex::default(),
@@ -96,6 +102,7 @@ impl Partition {
             role: Role::Replicated(replica),
             clock: Arc::new(SystemClock::coarse()),
             flusher: None,
+            cleaner: Arc::default(),
             host_syncs: true,
             unsynced: flush::Unsynced::default(),
             locks: Mutex::default(),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{Inner, Partition, Role, flush};
 use crate::clock::{Clock, SystemClock};
+use crate::compaction::{Cleaner, CleanerConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Budget, DirectoryLock, OpenMode as IoMode, OsDirectory};
 use crate::log::{LastClose, Log, LogConfig, LogOptions, OpenMode};
@@ -16,6 +17,7 @@ use crate::types::TopicPartition;
 pub struct PartitionOptions {
     config: LogConfig,
     clock: Arc<dyn Clock>,
+    cleaner: CleanerConfig,
     host_syncs: bool,
     verify_always: bool,
     read_only: bool,
@@ -26,6 +28,7 @@ impl Default for PartitionOptions {
         Self {
             config: LogConfig::default(),
             clock: Arc::new(SystemClock::coarse()),
+            cleaner: CleanerConfig::default(),
             host_syncs: false,
             verify_always: false,
             read_only: false,
@@ -43,6 +46,18 @@ impl PartitionOptions {
     /// With another clock than the operating system's.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// How much memory compaction takes at most to remember keys, 24 bytes each. Default: 128 MiB.
+    pub fn compaction_memory(mut self, bytes: usize) -> Self {
+        self.cleaner.dedupe_bytes = bytes;
+        self
+    }
+
+    /// How many bytes compaction reads and writes in a second. Default: as many as it can.
+    pub fn compaction_bytes_per_second(mut self, bytes: u64) -> Self {
+        self.cleaner.bytes_per_second = Some(bytes);
         self
     }
 
@@ -81,12 +96,14 @@ impl Partition {
     /// [`Partition::recovery`].
     pub fn open(path: impl AsRef<Path>, options: PartitionOptions) -> Result<Self> {
         let (clock, host_syncs) = (Arc::clone(&options.clock), options.host_syncs);
+        let cleaner = Arc::new(Cleaner::new(options.cleaner));
         let Opened { id, log, locks } = Opened::at(path.as_ref(), options)?;
         Ok(Self(Arc::new(Inner {
             id,
             role: Role::Alone(log),
             clock,
             flusher: None,
+            cleaner,
             host_syncs,
             unsynced: flush::Unsynced::default(),
             locks: Mutex::new(locks),

@@ -178,14 +178,12 @@ impl BatchBuilder {
 
     /// Sets the time from which compaction may drop the tombstones; it takes the place of the base timestamp. To be
     /// set before the first record.
-    #[cfg_attr(not(test), expect(dead_code, reason = "compaction asks for it, which is not there yet"))]
     pub(crate) fn delete_horizon(&mut self, horizon: Option<Timestamp>) -> &mut Self {
         self.settings.delete_horizon = horizon;
         self
     }
 
     /// Sets the last offset of the next batch, which lies behind its last record where compaction dropped some.
-    #[cfg_attr(not(test), expect(dead_code, reason = "compaction asks for it, which is not there yet"))]
     pub(crate) fn last_offset(&mut self, offset: Option<Offset>) -> &mut Self {
         self.settings.last_offset = offset;
         self

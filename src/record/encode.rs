@@ -200,6 +200,18 @@ pub(super) fn seal_with_crc(bytes: &mut [u8]) -> u32 {
     crc
 }
 
+/// What compaction leaves of the batch with `header` where no record of it stays: its place, its producer and its largest
+/// timestamp. Kafka's `DefaultRecordBatch.writeEmptyHeader`.
+pub(crate) fn empty_batch(header: &BatchHeader) -> Vec<u8> {
+    let attributes = Attributes::default()
+        .with_timestamp_type(header.attributes.timestamp_type())
+        .with_transactional(header.attributes.is_transactional())
+        .with_control(header.attributes.is_control());
+    let mut bytes = vec![0; HEADER_LEN];
+    seal(&mut bytes, BatchHeader { attributes, base_timestamp: Timestamp::NONE, record_count: 0, ..*header });
+    bytes
+}
+
 /// Encodes a record as a complete batch of its own into `buffer`, whose contents go. Answers the header that it wrote.
 #[inline]
 pub(super) fn put_single(buffer: &mut Vec<u8>, fields: &Fields<'_>) -> BatchHeader {

@@ -30,6 +30,7 @@ pub(crate) use batch_walk::{Next, next_batch};
 pub use checksum::{crc32, crc32c};
 pub use compression::Compression;
 pub use control::{ControlRecord, EndMarker, TransactionResult};
+pub(crate) use encode::empty_batch;
 pub use payload::{DecompressionLimits, Payload, Records};
 pub use record::{Data, Header, IntoData, Record};
 pub use record_view::{HeaderView, HeaderViews, RecordView};

@@ -11,6 +11,7 @@ mod active;
 mod cut;
 pub(crate) mod indexes;
 mod newest;
+mod scan;
 mod search;
 #[expect(clippy::module_inception, reason = "the segment is what the module is named for")]
 mod segment;

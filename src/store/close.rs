@@ -86,6 +86,7 @@ struct End {
     partition: TopicPartition,
     first_base: Offset,
     high_watermark: Offset,
+    cleaned_to: Offset,
     closed: Result<Option<Ends>>,
 }
 
@@ -94,7 +95,9 @@ impl End {
         let log = partition.log();
         let first_base = log.segments().first().map_or(log.log_start(), |first| first.base_offset());
         let high_watermark = log.offsets().1.high;
-        Self { partition: partition.id().clone(), first_base, high_watermark, closed: partition.finish() }
+        let closed = partition.finish();
+        let cleaned_to = log.cleaned().to;
+        Self { partition: partition.id().clone(), first_base, high_watermark, cleaned_to, closed }
     }
 }
 
@@ -107,6 +110,7 @@ impl Closed {
                     log_start: ends.log_start,
                     log_end: ends.log_end,
                     high_watermark: end.high_watermark.min(ends.log_end),
+                    cleaned_to: end.cleaned_to.min(ends.log_end),
                     first_base: end.first_base,
                 });
                 self.ends.insert(end.partition, ends);

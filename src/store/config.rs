@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
+use crate::compaction::CleanerConfig;
 use crate::error::Result;
 use crate::io::Budget;
 use crate::store::Store;
@@ -23,6 +24,7 @@ pub struct StoreConfig {
     pub(super) maintenance: bool,
     pub(super) retention_check_interval: Duration,
     pub(super) before_removal: BeforeRemoval,
+    pub(super) cleaner: CleanerConfig,
 }
 
 impl Default for StoreConfig {
@@ -37,6 +39,7 @@ impl Default for StoreConfig {
             maintenance: true,
             retention_check_interval: Duration::from_secs(300),
             before_removal: BeforeRemoval::default(),
+            cleaner: CleanerConfig::default(),
         }
     }
 }
@@ -96,6 +99,19 @@ impl StoreConfig {
     /// Checks every batch each time it is read, rather than once after its segment was opened.
     pub fn verify_always(mut self) -> Self {
         self.verify_always = true;
+        self
+    }
+
+    /// How much memory compaction takes at most to remember keys, 24 bytes each. A log with more dirty keys is compacted in
+    /// several rounds. Default: 128 MiB, as in Kafka: five million keys.
+    pub fn compaction_memory(mut self, bytes: usize) -> Self {
+        self.cleaner.dedupe_bytes = bytes;
+        self
+    }
+
+    /// How many bytes compaction reads and writes in a second. Default: as many as it can.
+    pub fn compaction_bytes_per_second(mut self, bytes: u64) -> Self {
+        self.cleaner.bytes_per_second = Some(bytes);
         self
     }
 

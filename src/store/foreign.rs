@@ -49,6 +49,7 @@ pub(super) struct KafkaState {
     recovery_points: HashMap<TopicPartition, Offset>,
     log_starts: HashMap<TopicPartition, Offset>,
     high_watermarks: HashMap<TopicPartition, Offset>,
+    cleaned: HashMap<TopicPartition, Offset>,
 }
 
 impl KafkaState {
@@ -59,6 +60,7 @@ impl KafkaState {
             recovery_points: read_offsets(directory, RECOVERY_POINTS)?,
             log_starts: read_offsets(directory, LOG_STARTS)?,
             high_watermarks: read_offsets(directory, HIGH_WATERMARKS)?,
+            cleaned: read_offsets(directory, CLEANER_OFFSETS)?,
         })
     }
 
@@ -69,6 +71,7 @@ impl KafkaState {
             recovery_point: self.recovery_points.get(partition).copied().unwrap_or_default(),
             log_start: self.log_starts.get(partition).copied(),
             high_watermark: self.high_watermarks.get(partition).copied(),
+            cleaned_to: self.cleaned.get(partition).copied(),
         }
     }
 }
@@ -138,6 +141,8 @@ pub(super) struct LeftForKafka {
     pub(super) log_start: Offset,
     pub(super) log_end: Offset,
     pub(super) high_watermark: Offset,
+    /// Where compaction goes on; 0 if nothing was compacted.
+    pub(super) cleaned_to: Offset,
     /// Base of the first segment: Kafka lists only log starts above it.
     pub(super) first_base: Offset,
 }
@@ -151,9 +156,8 @@ pub(super) fn leave_for_kafka(directory: &dyn Directory, partitions: &[LeftForKa
     let started = partitions.iter().filter(|left| left.log_start > left.first_base);
     write(LOG_STARTS, started.map(|left| (&left.partition, left.log_start)).collect())?;
     write(HIGH_WATERMARKS, partitions.iter().map(|left| (&left.partition, left.high_watermark)).collect())?;
-    if directory.read(CLEANER_OFFSETS, FILE_MAX).is_err() {
-        write(CLEANER_OFFSETS, Vec::new())?;
-    }
+    let cleaned = partitions.iter().filter(|left| left.cleaned_to > Offset::ZERO);
+    write(CLEANER_OFFSETS, cleaned.map(|left| (&left.partition, left.cleaned_to)).collect())?;
     directory.sync()?;
     directory.put(CLEAN_SHUTDOWN, br#"{"version":0,"brokerEpoch":-1}"#)?;
     directory.sync()

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::compaction::Cleaner;
 use crate::error::{CorruptionReason, Error, ErrorKind, Result};
 use crate::io::{Budget, Directory, DirectoryLock, OpenMode as IoMode, OsDirectory, generation};
 use crate::log::{LastClose, LogConfig, LogOptions, OpenMode, Recovery};
@@ -35,6 +36,7 @@ pub(super) struct Inner {
     pub(super) retention: Arc<Chore>,
     /// Held by whoever closes the store, and then before `admin`.
     pub(super) closing: Mutex<()>,
+    cleaner: Arc<Cleaner>,
     pub(super) closed: AtomicBool,
     /// What closing could not do.
     pub(super) close_error: OnceLock<Error>,
@@ -175,6 +177,7 @@ impl Inner {
         let (clock, interval) = (Arc::clone(&config.clock), config.retention_check_interval);
         let retention = Chore::new("riverbed-retain", Self::tend_retention, clock, interval);
         let flusher = Arc::new(Flusher::new(Arc::clone(&config.clock), unsynced, Arc::clone(&retention)));
+        let cleaner = Arc::new(Cleaner::new(config.cleaner));
         let admin = Admin { lock: None, workers: Vec::new(), generation: 0, deleted: Vec::new() };
         Self {
             directory,
@@ -186,6 +189,7 @@ impl Inner {
             flusher,
             retention,
             closing: Mutex::new(()),
+            cleaner,
             closed: AtomicBool::new(false),
             close_error: OnceLock::new(),
             forks: generation(),
@@ -280,7 +284,8 @@ impl Inner {
             OpenMode::ReadOnly => None,
         };
         let checked = identity::check(directory.as_ref(), topic, self.mode);
-        let opened = checked.and_then(|()| Partition::of_store(id, Arc::clone(&directory), &options, flusher));
+        let cleaner = Arc::clone(&self.cleaner);
+        let opened = checked.and_then(|()| Partition::of_store(id, Arc::clone(&directory), &options, flusher, cleaner));
         match (lenient(opened)?, last_close) {
             (Err(error), LastClose::Clean(_)) if error.kind() == ErrorKind::NotFound => {
                 let reason = CorruptionReason::Layout("it was there when the store was closed, and is gone".to_owned());

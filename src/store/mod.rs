@@ -4,6 +4,7 @@ mod adopt;
 mod changes;
 mod clean_mark;
 mod close;
+mod compact;
 mod config;
 mod deletion;
 mod fields;
@@ -31,6 +32,7 @@ pub use topic::{Topic, TopicConfig};
 use std::fmt;
 use std::path::Path;
 
+use crate::compaction::{Cleanable, Compacted};
 use crate::error::Result;
 use crate::log::{DueSegment, OpenMode, Recovery, Removed};
 use crate::store::inner::Inner;
@@ -203,6 +205,24 @@ impl Store {
     #[must_use]
     pub fn recovery(&self) -> Vec<(TopicPartition, Recovery)> {
         self.0.0.recovery()
+    }
+
+    /// Compacts all partitions of compacted topics, now: see [`Partition::compact`](crate::Partition::compact).
+    ///
+    /// # Errors
+    /// The first failure, as of [`Partition::compact`](crate::Partition::compact); the other partitions are compacted all
+    /// the same.
+    pub fn compact(&self) -> Result<Compacted> {
+        self.0.0.compact()
+    }
+
+    /// What [`Store::compact`] could clean now, of each partition of a compacted topic.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed), and as of
+    /// [`Partition::cleanable`](crate::Partition::cleanable).
+    pub fn cleanable(&self) -> Result<Vec<(TopicPartition, Cleanable)>> {
+        self.0.0.cleanable()
     }
 
     /// Sizes and counts, as values.

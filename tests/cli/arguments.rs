@@ -60,7 +60,7 @@ fn help_and_version_go_to_standard_output() {
 
 #[test]
 fn what_does_not_exist_yet_is_unsupported() {
-    for line in [&["groups"][..], &["groups", "--group", "g"], &["compact"]] {
+    for line in [&["groups"][..], &["groups", "--group", "g"]] {
         run([line, &["--dir", "d"]].concat()).failed(1, "Unsupported");
         run(line).failed(2, "Usage");
     }

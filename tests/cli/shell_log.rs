@@ -304,7 +304,6 @@ fn what_does_not_exist_yet_is_unsupported_and_malformed_is_usage() {
         "send-offsets a g t 0 5",
         "commit-offset g t 0 5",
         "committed g t 0",
-        "compact",
         "append t 0 k v txn=a",
         "fill t 0 s 1 1 txn=a",
     ] {

@@ -21,6 +21,8 @@ const GROUPS: &[(&str, usize)] = &[
     ("IDM", 20),
     ("SNP", 9),
     ("TXN", 23),
+    ("CLN", 32),
+    ("CLM", 12),
     ("EPO", 12),
 ];
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::{consume, dump, produce, retain, shell, topic, truncate};
+use crate::{compact, consume, dump, produce, retain, shell, topic, truncate};
 
 /// What the program ends with, for `--help`.
 const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed, 2 usage, 130 after an interrupt";
@@ -54,8 +54,8 @@ pub enum Command {
         #[arg(long, value_name = "G")]
         group: Option<String>,
     },
-    /// Compact what is due now (not possible yet)
-    Compact,
+    /// Keep only the last record of each key of compacted topics, now
+    Compact(compact::Args),
     /// Remove what retention no longer wants now
     Retain(retain::Args),
     /// Carry out commands from standard input, one a line, in one store opened for writing

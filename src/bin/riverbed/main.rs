@@ -4,6 +4,7 @@
 
 mod adopt;
 mod args;
+mod compact;
 mod consume;
 mod context;
 mod data_dir;
@@ -81,7 +82,7 @@ fn command(command: &Command, context: &Context, out: &mut dyn Write) -> Outcome
         Command::Flush => flush::run(context, out),
         Command::Shell(args) => shell::run(args, context, out),
         Command::Groups { .. } => not_yet("groups", context),
-        Command::Compact => not_yet("compact", context),
+        Command::Compact(args) => compact::run(args, context, out),
         Command::Retain(args) => retain::run(args, context, out),
     }
 }

@@ -1,5 +1,7 @@
 //! Tables of logs and of what can be cleaned of them. Names begin with the numbers of `tests/kafka-behaviours.md`.
 
+#![allow(clippy::single_range_in_vec_init, reason = "lists of groups, which are ranges")]
+
 use super::*;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
@@ -127,9 +129,8 @@ fn source(base: u64, bytes: u64) -> SourceFacts {
 #[test]
 fn cln_26_neighbours_become_one_segment_as_long_as_they_fit() {
     let sources: Vec<SourceFacts> = (0..5).map(|n| source(n * 10, 100)).collect();
-    let grouped = |segment_bytes, index_bytes| {
-        groups(&sources, Offset::new(50), &GroupLimits { segment_bytes, index_bytes })
-    };
+    let grouped =
+        |segment_bytes, index_bytes| groups(&sources, Offset::new(50), &GroupLimits { segment_bytes, index_bytes });
     assert_eq!(grouped(1_000, 1_000), [0..5]);
     assert_eq!(grouped(99, 1_000), [0..1, 1..2, 2..3, 3..4, 4..5], "one that is too large stands alone");
     assert_eq!(grouped(200, 1_000), [0..2, 2..4, 4..5]);

@@ -6,7 +6,13 @@ use crate::record::checksum::crc32;
 
 /// How Kafka left a log whose first `synced` offsets it knows to be synced.
 fn kafkas(clean: bool, synced: u64) -> LastClose {
-    LastClose::Kafka { clean, recovery_point: Offset::new(synced), log_start: None, high_watermark: None }
+    LastClose::Kafka {
+        clean,
+        recovery_point: Offset::new(synced),
+        log_start: None,
+        high_watermark: None,
+        cleaned_to: None,
+    }
 }
 
 /// A log of 20 records, and the last segment's base and bytes.

@@ -194,6 +194,7 @@ fn a_log_that_ends_below_its_start_starts_over_there() {
         recovery_point: Offset::ZERO,
         log_start: Some(Offset::new(30)),
         high_watermark: None,
+        cleaned_to: None,
     };
     let log = open(&disk, kafkas);
     let (start, marks) = log.offsets();

@@ -61,6 +61,11 @@ impl Host {
         Log::open(root.subdirectory(LOG)?, &setting.options(OpenMode::ReadOnly, last_close)).map(Some)
     }
 
+    /// Where the log's files are.
+    pub(super) fn directory(&self) -> Arc<dyn Directory> {
+        self.root.subdirectory(LOG).unwrap()
+    }
+
     pub(super) fn close(self) -> Result<()> {
         match self.log.close()? {
             Some(ends) => self.root.replace(MARK, &encode(&ends)),

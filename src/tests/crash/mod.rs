@@ -5,6 +5,7 @@
 //! then starts from that seed.
 
 mod check;
+mod compaction;
 mod expect;
 mod explore;
 mod generate;
@@ -28,6 +29,9 @@ const STATES: u64 = 130_000;
 
 /// The same for whole stores.
 const STORE_STATES: u64 = 15_000;
+
+/// The same for logs that are compacted.
+const COMPACTION_STATES: u64 = 20_000;
 
 fn number_from(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
@@ -66,6 +70,28 @@ fn each_call_of_a_stores_workload_may_fail_once() {
     for failure in [Failure::Full, Failure::Device, Failure::Descriptors] {
         let calls = stores::fail_every_call(failure).unwrap_or_else(|wrong| panic!("{wrong}"));
         assert!(calls > 100, "{calls} calls");
+    }
+}
+
+#[test]
+fn compacted_logs_lose_no_value_and_bring_none_back_through_drawn_crashes() {
+    let (seed, states) = (number_from("RIVERBED_SEED"), number_from("RIVERBED_CRASH_STATES"));
+    let goal = states.unwrap_or(if seed.is_some() { 1 } else { COMPACTION_STATES });
+    let (mut seed, mut checked) = (seed.unwrap_or(0), 0);
+    while checked < goal {
+        let explored = compaction::Explorer::new(seed).and_then(|mut explorer| {
+            explorer.crash_everywhere(2)?;
+            explorer.exhaust_a_compaction(40)?;
+            for failure in [Failure::Full, Failure::Device, Failure::Descriptors] {
+                explorer.fail_calls(failure)?;
+            }
+            Ok(explorer.states)
+        });
+        match explored {
+            Ok(states) => checked += states,
+            Err(wrong) => panic!("seed {seed}: {wrong}\nRIVERBED_SEED={seed} cargo test --lib compacted_logs_lose"),
+        }
+        seed += 1;
     }
 }
 

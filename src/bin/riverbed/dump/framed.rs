@@ -37,7 +37,7 @@ pub fn dump(bytes: &[u8], report: &mut Report<'_>) -> Outcome {
         report.damage(14_u64, format!("checksum is {crc:#010x}, the bytes give {computed:#010x}"));
     }
     let printed = match (&magic, version) {
-        (b"rvrblogc", 1) => log_checkpoint(body),
+        (b"rvrblogc", 1 | 2) => log_checkpoint(version, body),
         (b"rvrbtopc", 1) => topics(body),
         (b"rvrbclen", 1) => clean_mark(body),
         _ => Some(vec![Entry::new().with("body", Value::Data(body))]),
@@ -51,13 +51,17 @@ pub fn dump(bytes: &[u8], report: &mut Report<'_>) -> Outcome {
     }
 }
 
-/// `log-checkpoint`: up to where a partition is synced, where it starts, how far it is committed, and the segments whose
-/// files a cut left longer than they are.
-fn log_checkpoint(body: &[u8]) -> Option<Vec<Entry<'_>>> {
+/// `log-checkpoint`: up to where a partition is synced, where it starts, how far it is committed and compacted, and the
+/// segments whose files a cut left longer than they are.
+fn log_checkpoint(version: i16, body: &[u8]) -> Option<Vec<Entry<'_>>> {
     let mut fields = Fields(body);
     let names =
         ["recoveryPoint", "recoverySegment", "recoveryPosition", "logStart", "highWatermark", "cuts", "mayHaveGaps"];
-    let mut entries = vec![numbers(Entry::new(), &mut fields, &names)?];
+    let mut entry = numbers(Entry::new(), &mut fields, &names)?;
+    if version > 1 {
+        entry = numbers(entry, &mut fields, &["cleanedTo", "nextHorizon"])?;
+    }
+    let mut entries = vec![entry];
     while !fields.0.is_empty() {
         entries.push(numbers(Entry::new(), &mut fields, &["cutSegment", "cutEnd", "cutBytes"])?);
     }
@@ -120,17 +124,20 @@ mod tests {
 
     #[test]
     fn bodies_are_read_to_their_end_or_refused() {
-        let checkpoint: Vec<u8> = [9_u64, 5, 700, 2, 8, 1, 0].iter().flat_map(|number| number.to_be_bytes()).collect();
+        let bytes = |list: &[u64]| list.iter().flat_map(|number| number.to_be_bytes()).collect::<Vec<u8>>();
+        let checkpoint = bytes(&[9, 5, 700, 2, 8, 1, 0, 4, 77]);
         let line = "recoveryPoint: 9 recoverySegment: 5 recoveryPosition: 700 logStart: 2 highWatermark: 8 cuts: 1 \
                     mayHaveGaps: 0";
-        assert_eq!(lines(log_checkpoint(&checkpoint)), Some(vec![line.into()]));
+        let newer = format!("{line} cleanedTo: 4 nextHorizon: 77");
+        assert_eq!(lines(log_checkpoint(1, &checkpoint[..56])), Some(vec![line.into()]));
+        assert_eq!(lines(log_checkpoint(2, &checkpoint)), Some(vec![newer.clone()]));
         for len in 0..checkpoint.len() {
-            assert!(log_checkpoint(&checkpoint[..len]).is_none());
+            assert!(log_checkpoint(2, &checkpoint[..len]).is_none());
         }
-        let with_cuts = [checkpoint, [4_u64, 6, 90].iter().flat_map(|number| number.to_be_bytes()).collect()].concat();
+        let with_cuts = [checkpoint, bytes(&[4, 6, 90])].concat();
         let cut = "cutSegment: 4 cutEnd: 6 cutBytes: 90";
-        assert_eq!(lines(log_checkpoint(&with_cuts)), Some(vec![line.into(), cut.into()]));
-        assert!(log_checkpoint(&[0; 57]).is_none());
+        assert_eq!(lines(log_checkpoint(2, &with_cuts)), Some(vec![newer, cut.into()]));
+        assert!(log_checkpoint(2, &[0; 73]).is_none());
         assert_eq!(lines(topics(&[0; 8])), Some(vec![]));
         assert!(topics(&[0xff; 40]).is_none());
         assert!(clean_mark(&[0xff; 40]).is_none());

@@ -68,14 +68,14 @@ fn a_frame_of_riverbeds_own_is_told_from_noise() {
         check(&path, &interrupt).len()
     };
     let frame = |body: &[u8]| {
-        let mut bytes = [b"rvrblogc".as_slice(), &[0, 1]].concat();
+        let mut bytes = [b"rvrblogc".as_slice(), &[0, 2]].concat();
         bytes.extend_from_slice(&u32::try_from(body.len()).unwrap().to_be_bytes());
         let crc = riverbed::crc32(&[&bytes, body].concat());
         [bytes, crc.to_be_bytes().to_vec(), body.to_vec()].concat()
     };
-    let good = frame(&[0; 56]);
+    let good = frame(&[0; 72]);
     assert_eq!(problems(&good), 0);
-    assert_eq!(problems(&frame(&[0; 55])), 1);
+    assert_eq!(problems(&frame(&[0; 71])), 1);
     for len in 4..good.len() {
         assert!(problems(&good[..len]) > 0, "{len}");
     }

@@ -57,6 +57,7 @@ pub enum Line {
     },
     Roll(Place),
     Segments(Place),
+    Compact,
     Verify,
     Recovery,
     Retain,
@@ -119,6 +120,7 @@ impl Line {
             "delete-records" => Self::DeleteRecords { place: words.place()?, before: words.integer("OFFSET")? },
             "roll" => Self::Roll(words.place()?),
             "segments" => Self::Segments(words.place()?),
+            "compact" => Self::Compact,
             "verify" => Self::Verify,
             "recovery" => Self::Recovery,
             "retain" => Self::Retain,
@@ -135,7 +137,6 @@ impl Line {
     /// Lines about maintenance, transactions and groups.
     fn not_yet(words: &mut Operands) -> Result<Self, Failure> {
         let name = match words.command() {
-            "compact" => "compact",
             "begin" => "begin",
             "commit" => "commit",
             "abort" => "abort",

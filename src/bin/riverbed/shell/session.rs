@@ -54,6 +54,7 @@ impl Session {
             Line::Roll(place) => self.roll(&place),
             Line::Segments(place) => self.segments(&place),
             Line::Truncate { place, offset } => self.truncate(&place, offset),
+            Line::Compact => self.compact(),
             Line::Verify => self.verify(),
             Line::Recovery => self.recovery(),
             Line::Retain => self.retain(),
@@ -181,6 +182,12 @@ impl Session {
 
 /// The store as a whole.
 impl Session {
+    fn compact(&self) -> Fields {
+        let done = self.store.compact()?;
+        let fields = Object::new().with("segments", done.segments).with("bytes_before", done.bytes_before);
+        Ok(fields.with("bytes_after", done.bytes_after))
+    }
+
     fn verify(&self) -> Fields {
         let found = verify::store(&self.store, &self.path, &self.interrupt, Progress::hidden())?;
         let problems: Vec<Object> = found.problems.iter().map(|problem| problem.to_json()).collect();

@@ -39,6 +39,7 @@ fn every_line_is_understood() {
         ("delete-records t 0 -1", Line::DeleteRecords { place: place("t", 0), before: -1 }),
         ("roll t 0", Line::Roll(place("t", 0))),
         ("segments 't' -1", Line::Segments(place("t", -1))),
+        ("compact", Line::Compact),
         ("verify", Line::Verify),
         ("recovery", Line::Recovery),
         ("truncate t 0 7", Line::Truncate { place: place("t", 0), offset: 7 }),
@@ -96,7 +97,6 @@ fn what_does_not_exist_yet_is_understood_and_unsupported() {
     let table = [
         ("append t 0 k v txn=a", "txn="),
         ("fill t 0 s 1 1 txn=a batch=2", "txn="),
-        ("compact", "compact"),
         ("begin a", "begin"),
         ("commit a", "commit"),
         ("abort a", "abort"),
