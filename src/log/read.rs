@@ -11,7 +11,7 @@ use crate::log::segment_set::SegmentSet;
 use crate::log::{Log, replay};
 use crate::record::{Next, RecordBatch, next_batch};
 use crate::segment::transaction_index::TransactionIndex;
-use crate::segment::{AbortedTransaction, Fetch, Segment};
+use crate::segment::{AbortedTransaction, Fetch, Segment, Timed};
 use crate::sync::Arc;
 use crate::types::{Isolation, Offset, ReadUpTo, Timestamp};
 
@@ -239,9 +239,9 @@ impl Log {
         let position = segment.len_below(range.start)?;
         let view = segment.view()?;
         let rest = usize::try_from(position).ok().and_then(|position| view.get(position..)).unwrap_or_default();
-        match Checkpoint::read(self.directory.as_ref())? {
-            Some(now) if now.cuts == known.cuts => {}
-            _ => return Ok(()),
+        // Kafka's directory has none, and Kafka does not tell when it cuts a log.
+        if Checkpoint::read(self.directory.as_ref())?.map_or(0, |now| now.cuts) != known.cuts {
+            return Ok(());
         }
         if rest.iter().any(|byte| *byte != 0) {
             let reason = CorruptionReason::Header("zeros instead of a batch".to_owned());
@@ -290,26 +290,40 @@ impl Log {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for a negative time; [`ErrorKind::Corruption`] where a batch that had to be looked
-    /// into is damaged.
+    /// into is damaged, or one that had to be passed over is lost.
     pub fn offset_for_time(&self, target: Timestamp, up_to: ReadUpTo) -> Result<Option<OffsetTimestamp>> {
         self.check_open()?;
         if !target.is_some() {
             return Err(Error::new(ErrorKind::InvalidArgument, format!("there is no time {target}")));
         }
-        self.on_lasting_set(up_to, |set, mark| Self::find_time(set, target, mark))
+        self.on_lasting_set(up_to, |set, mark| self.find_time(set, target, mark))
     }
 
-    fn find_time(set: &SegmentSet, target: Timestamp, mark: Offset) -> Result<Option<OffsetTimestamp>> {
+    fn find_time(&self, set: &Arc<SegmentSet>, target: Timestamp, mark: Offset) -> Result<Option<OffsetTimestamp>> {
+        let gaps = self.checkpoint.may_have_gaps();
         for (index, segment) in set.segments().iter().enumerate() {
             let end = set.end_of(index, mark).min(mark);
-            if end <= set.log_start() || segment.largest_timestamp()? < target {
+            if end <= set.log_start() || segment.time_bound()?.is_some_and(|bound| bound < target) {
                 continue;
             }
-            if let Some((offset, timestamp)) = segment.find_time(target, set.log_start(), end)? {
+            let timed = segment.find_time(target, set.log_start()..end, gaps)?;
+            if let Some((offset, timestamp)) = timed.found {
                 return Ok(Some(OffsetTimestamp { offset, timestamp }));
             }
+            self.check_passed(set, segment, timed, end)?;
         }
         Ok(None)
+    }
+
+    /// Whether what a look-up passed over may be missing: what a read of it would say.
+    fn check_passed(&self, set: &Arc<SegmentSet>, segment: &Segment, timed: Timed, end: Offset) -> Result<()> {
+        let Some(next) = timed.short else { return Ok(()) };
+        let range = next.max(set.log_start())..end;
+        match segment.fetch(range.clone(), 1, self.checkpoint.may_have_gaps())? {
+            Fetch::Nothing(position) => self.check_gap(segment, position, range.start, range.end),
+            Fetch::Unsettled => self.check_settled(set, segment, range),
+            Fetch::Run(_) | Fetch::Beyond => Ok(()),
+        }
     }
 
     /// The first record with the greatest timestamp, as far as a reader `up_to` a mark sees. Control records count, as
@@ -319,18 +333,21 @@ impl Log {
     /// As [`Log::offset_for_time`].
     pub fn offset_of_max_timestamp(&self, up_to: ReadUpTo) -> Result<Option<OffsetTimestamp>> {
         self.check_open()?;
-        self.on_lasting_set(up_to, |set, mark| Self::find_largest(set, mark))
+        self.on_lasting_set(up_to, |set, mark| self.find_largest(set, mark))
     }
 
-    fn find_largest(set: &SegmentSet, mark: Offset) -> Result<Option<OffsetTimestamp>> {
+    fn find_largest(&self, set: &Arc<SegmentSet>, mark: Offset) -> Result<Option<OffsetTimestamp>> {
+        let gaps = self.checkpoint.may_have_gaps();
         let mut best: Option<OffsetTimestamp> = None;
         for (index, segment) in set.segments().iter().enumerate() {
             let end = set.end_of(index, mark).min(mark);
-            let bound = segment.largest_timestamp()?;
-            if end <= set.log_start() || best.is_some_and(|best| bound <= best.timestamp) {
+            let bound = segment.time_bound()?;
+            if end <= set.log_start() || best.is_some_and(|best| bound.is_some_and(|bound| bound <= best.timestamp)) {
                 continue;
             }
-            if let Some((offset, timestamp)) = segment.find_largest(set.log_start(), end)?
+            let timed = segment.find_largest(set.log_start()..end, gaps)?;
+            self.check_passed(set, segment, timed, end)?;
+            if let Some((offset, timestamp)) = timed.found
                 && best.is_none_or(|best| timestamp > best.timestamp)
             {
                 best = Some(OffsetTimestamp { offset, timestamp });

@@ -242,7 +242,7 @@ impl<'a, 'o> Recovering<'a, 'o> {
                     end = header.next_offset();
                     place += size;
                 }
-                Ok(None) if place >= trusted => break Stop::End,
+                Ok(None) if place >= trusted => break self.end_at(view, place),
                 Err(error) if place >= trusted => break Stop::Broken(error),
                 broken => {
                     let error = broken.err().unwrap_or_else(|| nothing(place, view.len()));
@@ -261,6 +261,7 @@ impl<'a, 'o> Recovering<'a, 'o> {
                 let (expected, found) = (recorded as u64, trusted as u64);
                 self.note_damage(index, Error::corrupt(found, CorruptionReason::Truncated { expected, found }));
             }
+            writer.skip_damage();
             self.resume_behind(trusted);
         }
         let snapshot = self.replay.snapshot_at(self.expected.offset);
@@ -323,10 +324,27 @@ impl<'a, 'o> Recovering<'a, 'o> {
     fn judge(&mut self, index: usize, place: usize, view: &View, error: Error) {
         if (self.same_power && self.leads_on(index, place, view)) || self.is_kafkas(place, view) {
             self.found.damage = Some(self.note_damage(index, error));
+            // What Kafka had synced is there to be read, or to be told lost.
+            let next = self.files.get(index + 1).map_or(Offset::MAX, |next| next.base);
+            let synced = self.opening.checkpoint.recovery_point.offset.min(next);
+            self.expected.offset = self.expected.offset.max(synced);
+            if let Some(walked) = self.walked.last_mut() {
+                walked.index.skip_damage();
+            }
             return;
         }
         self.found.recovery.reason = Some(CutReason(error.to_string()));
         self.count_cut(view, place);
+    }
+
+    /// What it means that nothing stands at `place` above what is trusted: zeros in front of what Kafka had synced are
+    /// damage.
+    fn end_at(&self, view: &View, place: usize) -> Stop {
+        let rest = view.get(place..).unwrap_or_default();
+        if self.is_kafkas(place, view) && rest.iter().any(|byte| *byte != 0) {
+            return Stop::Broken(nothing(place, view.len()));
+        }
+        Stop::End
     }
 
     /// Whether Kafka knows of what stands at `place` of a log of its own: it was synced, or is a message of its old format.

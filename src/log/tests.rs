@@ -181,6 +181,7 @@ fn read_committed_ends_at_the_last_stable_offset() {
     assert!(fetched.aborted.is_empty());
 }
 
+mod by_time;
 mod damage;
 mod derived;
 mod failures;

@@ -74,6 +74,16 @@ impl Indexes {
         }
     }
 
+    /// Whether they lack batches that were lost.
+    pub(crate) fn has_holes(&self) -> bool {
+        matches!(self, Self::Memory(index) if index.has_holes())
+    }
+
+    /// Whether the time index is a file without entries: that of a segment with holes is written so.
+    pub(crate) fn tells_of_holes(&self) -> bool {
+        matches!(self, Self::Files(files) if files.times.as_ref().is_some_and(|times| times.is_empty()))
+    }
+
     /// Every offset entry, for resuming behind damage.
     pub(crate) fn offset_entries(&self) -> Vec<OffsetEntry> {
         match self {
@@ -99,22 +109,29 @@ impl Indexes {
                     }
                     place += header.size();
                 }
-                Next::End => break,
+                Next::End if is_unused(look, place) => break,
                 Next::Broken(error) if !is_damage(&error) => return Err(error),
-                Next::Broken(_) => {
+                Next::End | Next::Broken(_) => {
+                    writer.skip_damage();
                     let old = old.get_or_insert_with(|| self.offset_entries().into_iter());
                     let Some(entry) = old.find(|entry| entry.position.index() > place && names_a_batch(look, *entry))
                     else {
                         break;
                     };
                     place = entry.position.index();
-                    writer.skip_damage();
                 }
             }
         }
         writer.seal();
         Ok(writer)
     }
+}
+
+/// Whether nothing but room that was never used follows, as far as that can be told: another process may just be writing
+/// what is not mapped.
+pub(super) fn is_unused(look: &Look, place: usize) -> bool {
+    let Look::Whole(view) = look else { return true };
+    view.get(place..).unwrap_or_default().iter().all(|byte| *byte == 0)
 }
 
 /// Whether the batch that an entry names really is where it says.

@@ -5,7 +5,7 @@
 use crate::segment::offset_index::{OFFSET_ENTRY_LEN, OffsetEntry, OffsetIndex, relative_offset};
 use crate::segment::series::Series;
 use crate::segment::time_index::{TIME_ENTRY_LEN, TimeEntry, TimeIndex};
-use crate::sync::{Arc, AtomicI64, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicI64, Ordering};
 use crate::types::{Offset, Position, Timestamp};
 
 /// What readers search. 20 bytes for each pair of entries.
@@ -18,6 +18,8 @@ pub(crate) struct MemoryIndex {
     times: Series<3>,
     /// The largest timestamp of any batch; it stands alone and only ever grows.
     max_timestamp: AtomicI64,
+    /// Whether batches were lost before they could be counted: then a later timestamp than all of these may be lost too.
+    has_holes: AtomicBool,
 }
 
 impl MemoryIndex {
@@ -27,6 +29,7 @@ impl MemoryIndex {
             offsets: Series::new(),
             times: Series::new(),
             max_timestamp: AtomicI64::new(Timestamp::NONE.millis()),
+            has_holes: AtomicBool::new(false),
         }
     }
 
@@ -61,6 +64,11 @@ impl MemoryIndex {
         Timestamp::from_millis(self.max_timestamp.load(Ordering::Acquire))
     }
 
+    /// Whether it lacks batches that were lost.
+    pub(crate) fn has_holes(&self) -> bool {
+        self.has_holes.load(Ordering::Acquire)
+    }
+
     /// What the sealed segment's offset index file holds.
     pub(crate) fn to_offset_index_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.offsets.len() * OFFSET_ENTRY_LEN);
@@ -68,9 +76,13 @@ impl MemoryIndex {
         bytes
     }
 
-    /// What the sealed segment's time index file holds.
+    /// What the sealed segment's time index file holds. With holes it is empty, so that it is made anew, and the holes
+    /// found again: it would be believed.
     pub(crate) fn to_time_index_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.times.len() * TIME_ENTRY_LEN);
+        if self.has_holes() {
+            return bytes;
+        }
         bytes.extend(self.times.iter().flatten().flat_map(u32::to_be_bytes));
         bytes
     }
@@ -170,6 +182,7 @@ impl IndexWriter {
     /// What lies in front of the next batch is damaged: it gets an entry, so that a search need not come through there.
     pub(crate) fn skip_damage(&mut self) {
         self.bytes_since_entry = u64::from(self.settings.interval) + 1;
+        self.index.has_holes.store(true, Ordering::Release);
     }
 
     /// Adds the last time entry, with the segment's largest timestamp: when the segment is sealed or closed. Where it lies

@@ -19,7 +19,7 @@ mod verified;
 pub(crate) mod walk;
 
 pub(crate) use active::{ActiveSegment, NewSegment};
-pub(crate) use search::Fetch;
+pub(crate) use search::{Fetch, Timed};
 pub use segment::Segment;
 pub(crate) use segment::SegmentParts;
 pub use transaction_index::AbortedTransaction;

@@ -9,7 +9,7 @@ use crate::io::Look;
 use crate::record::batch_header::HEADER_LEN;
 use crate::record::{BatchHeader, DecompressionLimits, RecordBatch};
 use crate::segment::Segment;
-use crate::segment::indexes::names_a_batch;
+use crate::segment::indexes::{is_unused, names_a_batch};
 use crate::segment::verified::Verified;
 use crate::segment::walk::{Next, batch_in, check_batch, next_in, skip_below};
 use crate::sync::Arc;
@@ -39,6 +39,25 @@ pub(crate) enum Fetch {
     Nothing(u64),
     /// There is none in a file that another process may have changed since it was looked at.
     Unsettled,
+}
+
+/// What a look-up by time answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Timed {
+    /// The record that was looked for.
+    pub(crate) found: Option<(Offset, Timestamp)>,
+    /// Where the batches ended, if that was in front of the end that was asked for.
+    pub(crate) short: Option<Offset>,
+}
+
+/// Where a batch stands, and its header.
+type Place = (usize, BatchHeader);
+
+/// How far a walk over headers has come.
+struct Reached {
+    position: usize,
+    /// The offset behind the last batch; `None` before the first, where the walk started inside of the segment.
+    next: Option<Offset>,
 }
 
 impl Segment {
@@ -92,8 +111,7 @@ impl Segment {
     /// Whether nothing but room that was never used follows: zeros with something behind them are damage, but where
     /// another process is just writing.
     pub(super) fn check_end(&self, look: &Look, position: usize) -> Result<()> {
-        let Look::Whole(view) = look else { return Ok(()) };
-        if view.get(position..).unwrap_or_default().iter().all(|byte| *byte == 0) {
+        if is_unused(look, position) {
             return Ok(());
         }
         let reason = CorruptionReason::Header("zeros instead of a batch".to_owned());
@@ -148,56 +166,92 @@ impl Segment {
         Ok(Fetch::Run(Run { bytes, first_offset, position: position as u64, next_offset }))
     }
 
-    /// The first record from `from` on, below `end`, whose timestamp is `target` or later.
-    pub(crate) fn find_time(
-        &self,
-        target: Timestamp,
-        from: Offset,
-        end: Offset,
-    ) -> Result<Option<(Offset, Timestamp)>> {
-        self.believed(self.search_time(target, from, end))
+    /// The first record in `range` whose timestamp is `target` or later. `gaps`: offsets may be left out.
+    pub(crate) fn find_time(&self, target: Timestamp, range: Range<Offset>, gaps: bool) -> Result<Timed> {
+        self.believed(self.search_time(target, range, gaps))
     }
 
-    fn search_time(&self, target: Timestamp, from: Offset, end: Offset) -> Result<Option<(Offset, Timestamp)>> {
-        let mut look = self.look()?;
-        let entry = self.indexes.load().time_floor(target).ok().flatten();
+    fn search_time(&self, target: Timestamp, range: Range<Offset>, gaps: bool) -> Result<Timed> {
+        let (mut look, from, indexes) = (self.look()?, range.start, self.indexes.load_full());
+        // With holes an entry does not tell of all that lies in front of it.
+        let entry = if indexes.has_holes() { None } else { indexes.time_floor(target).ok().flatten() };
         let hint = entry.map_or(self.base, |entry| entry.offset).max(from);
-        let mut position = self.start_for(&mut look, hint)?;
-        loop {
-            let wanted = |header: &BatchHeader| header.max_timestamp >= target && header.last_offset() >= from;
-            let Some((place, header)) = self.walk_until(&mut look, position, wanted)? else { return Ok(None) };
-            if header.last_offset() >= end {
-                return Ok(None);
+        let mut reached = self.reach(&mut look, hint)?;
+        while let Some((place, header)) = self.next_below(&mut look, &mut reached, range.end, gaps)? {
+            if header.max_timestamp < target || header.last_offset() < from {
+                continue;
             }
-            if let Some(found) =
-                self.first_record(&mut look, place, &header, |offset, time| offset >= from && time >= target)?
-            {
-                return Ok(Some(found));
+            let wanted = |offset, time| offset >= from && time >= target;
+            if let Some(found) = self.first_record(&mut look, place, &header, wanted)? {
+                return Ok(Timed { found: Some(found), short: None });
             }
-            position = place + header.size();
         }
+        Ok(Timed { found: None, short: self.short(&reached, range.end) })
     }
 
-    /// The first record below `end` with the largest timestamp of all, or `None` without one.
-    pub(crate) fn find_largest(&self, from: Offset, end: Offset) -> Result<Option<(Offset, Timestamp)>> {
-        self.believed(self.search_largest(from, end))
+    /// A walk that starts where a search for `offset` does.
+    fn reach(&self, look: &mut Look, offset: Offset) -> Result<Reached> {
+        let position = self.start_for(look, offset)?;
+        Ok(Reached { position, next: Some(self.base).filter(|_| position == 0) })
     }
 
-    fn search_largest(&self, from: Offset, end: Offset) -> Result<Option<(Offset, Timestamp)>> {
-        let mut look = self.look()?;
-        let best = match self.indexed_largest(&mut look, from)? {
-            Some((place, header)) if header.last_offset() < end => Some((place, header)),
-            _ => self.walked_largest(&mut look, from, end)?,
+    /// The next batch of a walk, if it ends below `end`.
+    fn next_below(
+        &self,
+        look: &mut Look,
+        reached: &mut Reached,
+        end: Offset,
+        gaps: bool,
+    ) -> Result<Option<(usize, BatchHeader)>> {
+        let position = reached.position;
+        if reached.next.is_some_and(|next| next >= end) {
+            return Ok(None);
+        }
+        let header = match next_in(look, position) {
+            Next::Batch(header) => header,
+            Next::End => return self.check_end(look, position).map(|()| None),
+            Next::Broken(error) => return Err(error.located(self.region.path(), 0)),
         };
-        let Some((place, header)) = best else { return Ok(None) };
-        self.first_record(&mut look, place, &header, |offset, time| offset >= from && time == header.max_timestamp)
+        let found = header.base_offset;
+        if let Some(expected) = reached.next.filter(|next| !gaps && *next != found) {
+            let reason = CorruptionReason::BaseOffset { expected: expected.as_i64(), found: found.as_i64() };
+            return Err(Error::corrupt(position as u64, reason).located(self.region.path(), 0));
+        }
+        if header.last_offset() >= end {
+            reached.next = Some(end);
+            return Ok(None);
+        }
+        *reached = Reached { position: position + header.size(), next: Some(header.next_offset()) };
+        Ok(Some((position, header)))
+    }
+
+    /// Where the batches of a walk that is over ended, if that is in front of `end`.
+    fn short(&self, reached: &Reached, end: Offset) -> Option<Offset> {
+        Some(reached.next.unwrap_or(self.base)).filter(|next| *next < end)
+    }
+
+    /// The first record in `range` with the largest timestamp of all, or none without one. `gaps`: offsets may be left
+    /// out.
+    pub(crate) fn find_largest(&self, range: Range<Offset>, gaps: bool) -> Result<Timed> {
+        self.believed(self.search_largest(range, gaps))
+    }
+
+    fn search_largest(&self, range: Range<Offset>, gaps: bool) -> Result<Timed> {
+        let (mut look, from) = (self.look()?, range.start);
+        let (best, short) = match self.indexed_largest(&mut look, from)? {
+            Some((place, header)) if header.last_offset() < range.end => (Some((place, header)), None),
+            _ => self.walked_largest(&mut look, range, gaps)?,
+        };
+        let Some((place, header)) = best else { return Ok(Timed { found: None, short }) };
+        let wanted = |offset, time| offset >= from && time == header.max_timestamp;
+        Ok(Timed { found: self.first_record(&mut look, place, &header, wanted)?, short })
     }
 
     /// The batch that first has the largest timestamp of all, as the index in memory tells: for a file that is not
     /// mapped, as all of it would have to be read. `None` where it lies below `from`, or is not found.
     fn indexed_largest(&self, look: &mut Look, from: Offset) -> Result<Option<(usize, BatchHeader)>> {
         let indexes = self.indexes.load();
-        if indexes.is_files() || matches!(look, Look::Whole(_)) {
+        if indexes.is_files() || indexes.has_holes() || matches!(look, Look::Whole(_)) {
             return Ok(None);
         }
         let largest = indexes.largest_timestamp()?;
@@ -209,20 +263,24 @@ impl Segment {
         self.walk_until(look, start, |header| header.max_timestamp == largest && header.last_offset() >= from)
     }
 
-    fn walked_largest(&self, look: &mut Look, from: Offset, end: Offset) -> Result<Option<(usize, BatchHeader)>> {
-        let mut best: Option<(usize, BatchHeader)> = None;
-        let mut position = self.start_for(look, from)?;
-        while let Some((place, header)) = self.walk_until(look, position, |h| h.last_offset() >= from)? {
-            if header.last_offset() >= end {
-                break;
-            }
-            if header.max_timestamp.is_some() && best.is_none_or(|(_, best)| header.max_timestamp > best.max_timestamp)
+    /// The same by a walk over all of them; and where that ended, if it was too early.
+    fn walked_largest(
+        &self,
+        look: &mut Look,
+        range: Range<Offset>,
+        gaps: bool,
+    ) -> Result<(Option<Place>, Option<Offset>)> {
+        let mut best: Option<Place> = None;
+        let mut reached = self.reach(look, range.start)?;
+        while let Some((place, header)) = self.next_below(look, &mut reached, range.end, gaps)? {
+            if header.last_offset() >= range.start
+                && header.max_timestamp.is_some()
+                && best.is_none_or(|(_, best)| header.max_timestamp > best.max_timestamp)
             {
                 best = Some((place, header));
             }
-            position = place + header.size();
         }
-        Ok(best)
+        Ok((best, self.short(&reached, range.end)))
     }
 
     fn first_record(

@@ -162,6 +162,13 @@ impl Segment {
         }
     }
 
+    /// A timestamp that none of its records exceeds; `None` where records were lost whose timestamps nobody knows.
+    pub(crate) fn time_bound(&self) -> Result<Option<Timestamp>> {
+        let largest = self.largest_timestamp()?;
+        let is_known = largest.is_some() || self.size() > 0;
+        Ok(Some(largest).filter(|_| is_known && !self.indexes.load().has_holes()))
+    }
+
     /// The offset behind the last batch of the file: the base where there is none.
     pub(crate) fn next_offset(&self) -> Result<Offset> {
         self.last_batch().map(|(next, _)| next)
@@ -204,9 +211,14 @@ impl Segment {
 
     /// Builds the indexes anew from the log file, and keeps them in memory.
     pub(crate) fn rebuild_indexes(&self) -> Result<Arc<Indexes>> {
-        let mut look = self.look()?;
-        let writer = self.indexes.load().rebuilt(self.base, &mut look, self.settings)?;
+        let (mut look, old) = (self.look()?, self.indexes.load_full());
+        let mut writer = old.rebuilt(self.base, &mut look, self.settings)?;
         self.check_pages()?;
+        let found = writer.index().max_timestamp();
+        let tells_of_holes = old.has_holes() || (old.tells_of_holes() && found.is_some());
+        if tells_of_holes || old.largest_timestamp().is_ok_and(|known| known > found) {
+            writer.skip_damage();
+        }
         self.set_indexes(Indexes::Memory(Arc::clone(writer.index())));
         Ok(self.indexes())
     }
