@@ -28,12 +28,14 @@ pub(super) struct Tail {
     expired_at: Option<Timestamp>,
     /// The last segment, once something was written to it.
     pub(super) active: Option<ActiveSegment>,
+    /// Whether a cut ended the last segment without another behind it, for want of room: it takes no more.
+    pub(super) is_ended: bool,
 }
 
 impl Tail {
     pub(super) fn new(replay: Replay, active: Option<ActiveSegment>) -> Self {
         let Replay { producers, epochs, epochs_dirty, .. } = replay;
-        Self { producers, epochs, epochs_dirty, expired_at: None, active }
+        Self { producers, epochs, epochs_dirty, expired_at: None, active, is_ended: false }
     }
 
     /// Has batches counted that another process appended.
@@ -140,7 +142,8 @@ impl Log {
         let set = self.segments.load_full();
         // A segment that a cut ended takes no more, even where a crash left nothing behind it; nor does one whose end
         // is lost.
-        let is_cut = |last: &Segment| self.checkpoint.get().cut_of(last.base_offset()).is_some();
+        let is_ended = writer.tail.as_ref().is_some_and(|tail| tail.is_ended);
+        let is_cut = |last: &Segment| is_ended || self.checkpoint.get().cut_of(last.base_offset()).is_some();
         let (active, next) = match set.last() {
             Some(last) if !is_cut(last) && last.next_offset()? == writer.marks.end => {
                 let active = self.resume(last, 0)?;
@@ -162,6 +165,7 @@ impl Log {
         self.publish(writer, next);
         if let Some(tail) = writer.tail.as_mut() {
             tail.active = Some(active);
+            tail.is_ended = false;
         }
         Ok(())
     }
@@ -208,10 +212,13 @@ impl Log {
     /// Creates an empty segment at `base` with room for `first` bytes. The caller publishes it, and sees to it that the
     /// directory gets synced.
     pub(super) fn create_segment(&self, base: Offset, first: u64) -> Result<ActiveSegment> {
-        // What is known of a former file of this name, which is durably gone, must not be taken for this one's.
+        // What is known of a former file of this name, which is durably gone, must not be taken for this one's; and of
+        // others that are gone nothing need be known.
+        let oldest = self.segments.load().segments().first().map(|oldest| oldest.base_offset());
+        let stays = |known: Offset| known < base && oldest.is_some_and(|oldest| oldest <= known);
         self.checkpoint.update(self.directory.as_ref(), |state| {
             let mut checkpoint = state.checkpoint.clone();
-            checkpoint.cut_segments.retain(|cut| cut.base != base);
+            checkpoint.cut_segments.retain(|cut| stays(cut.base));
             (checkpoint != state.checkpoint).then_some(checkpoint)
         })?;
         ActiveSegment::create(&self.directory, self.new_segment(base), first)

@@ -102,12 +102,12 @@ impl Log {
         for snapshot in self.snapshots()? {
             self.directory.unlink(&file_name(snapshot, FileKind::Snapshot))?;
         }
-        let active = self.start_behind(&set, cut)?;
-        let segments = vec![Arc::clone(active.segment())];
+        let active = self.start_behind(writer, &set, cut)?;
+        let segments = active.iter().map(|active| Arc::clone(active.segment())).collect();
         writer.damage = None;
         writer.unsealed.clear();
         self.has_unsealed.store(false, Ordering::Release);
-        let mut tail = Tail::new(Replay::empty(cut.at), Some(active));
+        let mut tail = Tail::new(Replay::empty(cut.at), active);
         tail.change_epochs(|_| true);
         writer.tail = Some(tail);
         let marks = Marks { end: cut.at, durable: cut.at, high: cut.at, last_stable: cut.at };
@@ -145,15 +145,17 @@ impl Log {
     fn cut(&self, writer: &mut MutexGuard<'_, Writer>, cut: &Cut) -> Result<()> {
         let set = self.segments.load_full();
         self.unlink_behind(&set, cut)?;
-        let active = self.start_behind(&set, cut)?;
+        writer.directory_dirty = false;
+        let active = self.start_behind(writer, &set, cut)?;
         let kept = self.kept_segments(&set, cut)?;
         let replay = self.replay_to(&kept, cut.at, writer)?;
         let mut segments = kept;
-        segments.push(Arc::clone(active.segment()));
+        segments.extend(active.iter().map(|active| Arc::clone(active.segment())));
         writer.damage = None;
-        writer.directory_dirty = false;
         self.settle_unsealed(writer, &segments, cut);
-        writer.tail = Some(Tail::new(replay, Some(active)));
+        let mut tail = Tail::new(replay, active);
+        tail.is_ended = tail.active.is_none();
+        writer.tail = Some(tail);
         let marks = Marks { end: cut.at, ..writer.marks };
         self.set_marks(writer, marks);
         self.publish(writer, SegmentSet::new(segments, set.log_start()));
@@ -206,8 +208,14 @@ impl Log {
     }
 
     /// Starts the segment that ends the old one, durably. Where the old one would have the same name, as nothing of it
-    /// stays, its file is renamed first.
-    fn start_behind(&self, set: &SegmentSet, cut: &Cut) -> Result<ActiveSegment> {
+    /// stays, its file is renamed first. `None` where there is no room for it: what is gone is gone all the same, and the
+    /// next append starts it.
+    fn start_behind(
+        &self,
+        writer: &mut MutexGuard<'_, Writer>,
+        set: &SegmentSet,
+        cut: &Cut,
+    ) -> Result<Option<ActiveSegment>> {
         if cut.kept > 0 && set.segments()[cut.kept - 1].base_offset() == cut.at {
             let doomed = suffixed_file_name(cut.at, FileKind::Log, Suffix::Deleted);
             self.directory.rename(&file_name(cut.at, FileKind::Log), &doomed)?;
@@ -216,10 +224,16 @@ impl Log {
             set.segments()[cut.kept - 1].region().doom();
             self.directory.sync()?;
         }
-        let active = self.create_segment(cut.at, 0)?;
+        let active = match self.create_segment(cut.at, 0) {
+            Err(error) if error.kind() == ErrorKind::StorageFull => return Ok(None),
+            created => created?,
+        };
         active.segment().region().sync()?;
-        self.directory.sync()?;
-        Ok(active)
+        writer.directory_dirty = true;
+        match self.sync_names(writer) {
+            Err(error) if error.kind() != ErrorKind::StorageFull => Err(error),
+            _ => Ok(Some(active)),
+        }
     }
 
     /// The segments in front of the cut. The one that was cut gets indexes that know nothing behind it.

@@ -1,7 +1,9 @@
 //! A full disk leaves out what can be found again, and nothing else.
 
+use super::damage::directory;
 use super::*;
-use crate::io::sim::{Call, Failure, Fault};
+use crate::io::sim::{Call, CrashMode, Failure, Fault, Random};
+use crate::log::checkpoint;
 
 fn no_room_for(disk: &SimDisk, name: &str) {
     disk.fail(Fault::next(Call::Create, Failure::Full).on(name));
@@ -74,4 +76,102 @@ fn a_close_without_room_for_the_transaction_index_is_none() {
     assert_eq!(log.close().unwrap(), None);
     let log = open(&disk, UNCLEAN);
     assert_eq!(transactions::aborted(&log), [7]);
+}
+
+/// A log of 40 records in some segments, and where it is to be cut: inside of a segment, where one begins, where the
+/// first begins, and inside of the last.
+fn cut_log(disk: &SimDisk) -> (Log, [u64; 4]) {
+    let log = open(disk, UNCLEAN);
+    fill(&log, 0..40);
+    log.sync().unwrap();
+    let second = log.segments()[1].base_offset().get();
+    assert!(log.segments().len() > 2 && second > 2);
+    (log, [second + 1, second, 0, 39])
+}
+
+fn goes_on(log: &Log, at: u64, context: &str) {
+    assert_eq!(values(log, ReadUpTo::Written), numbered(0..at), "{context}");
+    fill(log, at..at + 3);
+    log.sync().unwrap();
+    assert_eq!(values(log, ReadUpTo::Durable), numbered(0..at + 3), "{context}");
+}
+
+/// A full disk while the new segment was made stopped all writes, although what was to go was gone and nothing was lost.
+/// Each call of the cut fails in turn. A name that cannot be removed, or a file that cannot be synced, still stops them,
+/// until the log is opened again.
+#[test]
+fn a_cut_that_finds_no_room_at_any_step_leaves_a_log_that_goes_on() {
+    let lasting = [Call::Create, Call::Open, Call::Reserve, Call::Append, Call::Replace];
+    let stopping = [Call::Unlink, Call::Rename, Call::Sync, Call::SyncDirectory];
+    let mut failed = Vec::new();
+    for call in lasting.into_iter().chain(stopping) {
+        for (place, step) in (0..4).flat_map(|place| (0..8).map(move |step| (place, step))) {
+            let disk = SimDisk::new();
+            let (log, places) = cut_log(&disk);
+            let (at, before) = (places[place], disk.calls(Some(call)));
+            disk.fail(Fault::next(call, Failure::Full).after(step));
+            let cut = log.truncate(Offset::new(at));
+            let has_failed = disk.calls(Some(call)) - before > step;
+            disk.heal();
+            let context = format!("cut at {at}, {call:?} {step}: {cut:?}");
+            if has_failed {
+                failed.push(call);
+            }
+            let stopped = log.latch.check().is_err();
+            assert!(!stopped || (has_failed && stopping.contains(&call)), "{context}");
+            let end = log.end(ReadUpTo::Written).get();
+            assert_eq!(end, if cut.is_ok() { at } else { 40 }, "{context}");
+            if !stopped {
+                goes_on(&log, end, &context);
+            }
+            log.shut();
+            let log = open(&disk, UNCLEAN);
+            assert_eq!(log.recovery().damage, [], "{context}");
+            let end = log.end(ReadUpTo::Written).get();
+            assert!(end >= at, "{context}");
+            goes_on(&log, end, &context);
+        }
+    }
+    assert!(failed.contains(&Call::Create) && failed.contains(&Call::Unlink), "{failed:?}");
+}
+
+/// There is no room for the new segment's file: the cut is made all the same, and survives the process.
+#[test]
+fn a_cut_needs_no_room_for_the_segment_behind_it() {
+    for place in 0..4 {
+        for (call, name) in [(Call::Create, ".log"), (Call::Reserve, ".log")] {
+            let disk = SimDisk::new();
+            let (log, places) = cut_log(&disk);
+            let at = places[place];
+            disk.fail(Fault::next(call, Failure::Full).on(name).times(2));
+            assert_eq!(log.truncate(Offset::new(at)).unwrap(), Offset::new(at), "{at}");
+            assert_eq!(values(&log, ReadUpTo::Written), numbered(0..at));
+            disk.heal();
+            let cut = disk.crash_state(&mut Random::new(1), CrashMode::Kill);
+            assert_eq!(values(&open(&cut, UNCLEAN), ReadUpTo::Written), numbered(0..at), "killed at {at}");
+            goes_on(&log, at, &format!("{at}"));
+        }
+    }
+}
+
+/// The checkpoint kept for ever what cuts had left in files that later cuts, or deletions, took away.
+#[test]
+fn a_thousand_cuts_leave_a_small_checkpoint() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    for end in 0..1000 {
+        fill(&log, end..end + 6);
+        log.truncate(Offset::new(end + 4)).unwrap();
+        fill(&log, end + 4..end + 7);
+        log.truncate(Offset::new(end + 6)).unwrap();
+        log.truncate(Offset::new(end + 1)).unwrap();
+        log.sync().unwrap();
+        log.delete_records(..Offset::new(end + 1)).unwrap();
+        disk.forget_history();
+    }
+    let len = directory(&disk).read(checkpoint::FILE, 1 << 20).unwrap().len();
+    assert!(len < 300, "{len}");
+    assert_eq!(log.end(ReadUpTo::Written), Offset::new(1000));
+    log.shut();
+    assert_eq!(open(&disk, UNCLEAN).end(ReadUpTo::Written), Offset::new(1000));
 }
