@@ -88,6 +88,26 @@ fn the_greatest_time_is_found_wherever_it_stands() {
     partition.close().unwrap();
 }
 
+/// The batch with the greatest time was chosen by its header, though the record that has it was deleted: then nothing was
+/// found, whatever else there was.
+#[test]
+fn the_greatest_time_of_what_is_left_is_found() {
+    let dir = TestDir::new("greatest-left");
+    let partition = open(&dir, &[]);
+    partition.append(&batch(&[("a", 90), ("b", 5), ("c", 8)])).unwrap();
+    let greatest = |start: u64| {
+        partition.delete_records(..Offset::new(start)).unwrap();
+        let found = partition.log().offset_of_max_timestamp(ReadUpTo::Written).unwrap();
+        found.map(|found| (found.offset.get(), found.timestamp.millis()))
+    };
+    assert_eq!(greatest(1), Some((2, 8)));
+    append(&partition, "d", 7);
+    assert_eq!(greatest(2), Some((2, 8)));
+    append(&partition, "e", 9);
+    assert_eq!(greatest(2), Some((4, 9)));
+    partition.close().unwrap();
+}
+
 /// OFF-09: batches from before there were epochs have none, and no later one counts for them.
 #[test]
 fn the_epoch_of_the_log_start_is_told_where_it_is_known() {

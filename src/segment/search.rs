@@ -50,8 +50,8 @@ pub(crate) struct Timed {
     pub(crate) short: Option<Offset>,
 }
 
-/// Where a batch stands, and its header.
-type Place = (usize, BatchHeader);
+/// Where a batch stands, its header, and the largest time of its records that count.
+type Largest = (usize, BatchHeader, Timestamp);
 
 /// How far a walk over headers has come.
 struct Reached {
@@ -239,11 +239,13 @@ impl Segment {
     fn search_largest(&self, range: Range<Offset>, gaps: bool) -> Result<Timed> {
         let (mut look, from) = (self.look()?, range.start);
         let (best, short) = match self.indexed_largest(&mut look, from)? {
-            Some((place, header)) if header.last_offset() < range.end => (Some((place, header)), None),
+            Some((place, header)) if header.base_offset >= from && header.last_offset() < range.end => {
+                (Some((place, header, header.max_timestamp)), None)
+            }
             _ => self.walked_largest(&mut look, range, gaps)?,
         };
-        let Some((place, header)) = best else { return Ok(Timed { found: None, short }) };
-        let wanted = |offset, time| offset >= from && time == header.max_timestamp;
+        let Some((place, header, largest)) = best else { return Ok(Timed { found: None, short }) };
+        let wanted = |offset, time| offset >= from && time == largest;
         Ok(Timed { found: self.first_record(&mut look, place, &header, wanted)?, short })
     }
 
@@ -269,15 +271,24 @@ impl Segment {
         look: &mut Look,
         range: Range<Offset>,
         gaps: bool,
-    ) -> Result<(Option<Place>, Option<Offset>)> {
-        let mut best: Option<Place> = None;
-        let mut reached = self.reach(look, range.start)?;
+    ) -> Result<(Option<Largest>, Option<Offset>)> {
+        let (mut best, from): (Option<Largest>, _) = (None, range.start);
+        let mut reached = self.reach(look, from)?;
         while let Some((place, header)) = self.next_below(look, &mut reached, range.end, gaps)? {
-            if header.last_offset() >= range.start
-                && header.max_timestamp.is_some()
-                && best.is_none_or(|(_, best)| header.max_timestamp > best.max_timestamp)
-            {
-                best = Some((place, header));
+            if header.last_offset() < from {
+                continue;
+            }
+            let mut largest = header.max_timestamp;
+            if header.base_offset < from {
+                // The record that has it may lie below the log start.
+                largest = Timestamp::NONE;
+                self.first_record(look, place, &header, |offset, time| {
+                    largest = largest.max(if offset < from { largest } else { time });
+                    false
+                })?;
+            }
+            if largest.is_some() && best.is_none_or(|(.., best)| largest > best) {
+                best = Some((place, header, largest));
             }
         }
         Ok((best, self.short(&reached, range.end)))
@@ -288,7 +299,7 @@ impl Segment {
         look: &mut Look,
         position: usize,
         header: &BatchHeader,
-        wanted: impl Fn(Offset, Timestamp) -> bool,
+        mut wanted: impl FnMut(Offset, Timestamp) -> bool,
     ) -> Result<Option<(Offset, Timestamp)>> {
         self.verify(self.verified_in(look).as_deref(), look, position, header)?;
         let batch = RecordBatch::trusted(*header, batch_in(look, position, header)?);
