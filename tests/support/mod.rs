@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up its directory fails")]
 
 pub mod child;
+pub mod history;
 pub mod partition;
 pub mod random;
 pub mod refused;
