@@ -98,7 +98,7 @@ pub use record::{
     crc32, crc32c,
 };
 pub use segment::{AbortedTransaction, Segment};
-pub use store::{PartitionStats, Removal, Store, StoreConfig, StoreStats, Topic, TopicConfig, WorkerStats};
+pub use store::{Backup, PartitionStats, Removal, Store, StoreConfig, StoreStats, Topic, TopicConfig, WorkerStats};
 pub use types::{
     Acks, Isolation, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, ReadUpTo, Sequence, Timestamp,
     TimestampType, TopicId, TopicName, TopicPartition,

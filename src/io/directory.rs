@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::ops::Range;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use crate::error::Result;
@@ -88,6 +89,20 @@ pub trait Directory: sealed::Sealed + fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no `from`.
     fn rename(&self, from: &str, to: &str) -> Result<()>;
+
+    /// Gives the file `name` the same name in another directory, too: both are the same file from then on. Durable after
+    /// [`Directory::sync`] of the other one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if that lies on another file system, or on one without
+    /// such links; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such file.
+    fn link(&self, name: &str, into: &dyn Directory) -> Result<()>;
+
+    /// A descriptor that stands for the directory, if it is one of the operating system's.
+    ///
+    /// # Errors
+    /// What opening it can answer.
+    fn descriptor(&self) -> Result<Option<OwnedFd>>;
 
     /// Removes a file's name. Views of it stay readable. A name that does not exist is no error.
     ///

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::{self, Read};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, fstat, fstatfs, fsync, ftruncate, mkdirat, renameat, statat, unlinkat,
+    AtFlags, Dir, FileType, Mode, OFlags, fstat, fstatfs, fsync, ftruncate, linkat, mkdirat, renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -188,6 +189,27 @@ impl Directory for OsDirectory {
         check_name(to)?;
         let directory = self.place.open_self(OFlags::PATH)?;
         retry(|| renameat(&directory, from, &directory, to)).map_err(|e| self.failed("rename", from, e))
+    }
+
+    fn link(&self, name: &str, into: &dyn Directory) -> Result<()> {
+        check_name(name)?;
+        let refused = |why: &str| {
+            let message =
+                format!("cannot link {} into {}: {why}", self.place.path.join(name).display(), into.path().display());
+            Error::new(ErrorKind::Unsupported, message)
+        };
+        let Some(other) = into.descriptor()? else { return Err(refused("it is no directory of the system's")) };
+        let directory = self.place.open_self(OFlags::PATH)?;
+        match linkat(&directory, name, &other, name, AtFlags::empty()) {
+            Err(Errno::XDEV) => Err(refused("it lies on another file system")),
+            Err(Errno::PERM | Errno::OPNOTSUPP) => Err(refused("the file system has no hard links")),
+            linked => linked.map_err(|e| self.failed("link", name, e)),
+        }
+    }
+
+    fn descriptor(&self) -> Result<Option<OwnedFd>> {
+        let own = self.place.open_self(OFlags::PATH)?;
+        own.as_fd().try_clone_to_owned().map(Some).map_err(|e| Error::io("open", &self.place.path, e))
     }
 
     fn unlink(&self, name: &str) -> Result<()> {

@@ -1,6 +1,7 @@
 //! One partition's log: segments without end, the marks that readers may not pass, one writer.
 
 mod append;
+mod backup;
 pub(crate) mod checkpoint;
 pub(crate) mod cleaning;
 mod close;

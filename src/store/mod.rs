@@ -1,6 +1,7 @@
 //! Many topics in one data directory, and the care for them.
 
 mod adopt;
+mod backup;
 mod changes;
 mod clean_mark;
 mod close;
@@ -23,6 +24,7 @@ mod topic;
 mod unsynced;
 mod worker;
 
+pub use backup::Backup;
 pub use config::StoreConfig;
 pub use maintenance::WorkerStats;
 pub use retention::Removal;
@@ -251,6 +253,42 @@ impl Store {
     /// [`ErrorKind::Closed`](crate::ErrorKind::Closed); what reading a time index can answer.
     pub fn due_segments(&self) -> Result<Vec<(TopicPartition, Vec<DueSegment>)>> {
         self.0.0.due_segments()
+    }
+
+    /// Makes a copy of the store, all that is written when it is called and perhaps more, in the directory at `path`, which
+    /// must be empty or not there, outside of the store and on the same file system. It opens as a store that was closed
+    /// cleanly. Appends go on meanwhile.
+    ///
+    /// What never changes any more is linked, not copied; of each partition the segment that takes appends is copied. So
+    /// it takes little time and room at first; the room of what both share comes back when both have removed it. To have
+    /// the bytes on another disk, copy the backup there: nothing changes in it. Each partition is as it was at a moment of
+    /// its own.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for a directory that is not empty,
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) on another file system, or one without hard links;
+    /// [`ErrorKind::Corruption`](crate::ErrorKind::Corruption) where a partition is damaged so that it takes no appends,
+    /// [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly), [`ErrorKind::Closed`](crate::ErrorKind::Closed),
+    /// [`ErrorKind::PreviousFailure`](crate::ErrorKind::PreviousFailure),
+    /// [`ErrorKind::StorageFull`](crate::ErrorKind::StorageFull); what the operating system can answer. Then there is no
+    /// backup.
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// use riverbed::{Record, Store, TopicConfig};
+    ///
+    /// let store = Store::open(dir.path().join("data"))?;
+    /// let orders = store.create_topic("orders", TopicConfig::default())?.partition(0)?;
+    /// orders.append_record(&Record::new().value("two apples"))?;
+    /// store.backup(dir.path().join("backup"))?;
+    ///
+    /// let copy = Store::open_read_only(dir.path().join("backup"))?;
+    /// assert_eq!(copy.topic("orders")?.partition(0)?.offsets().1.end.get(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn backup(&self, path: impl AsRef<Path>) -> Result<Backup> {
+        self.0.0.backup(path.as_ref())
     }
 
     /// Does, on the calling thread, what has become due by the store's clock: the syncs of topics with `flush.ms`,

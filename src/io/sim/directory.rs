@@ -1,5 +1,6 @@
 //! A directory of a simulated disk.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -249,6 +250,15 @@ impl Directory for SimDirectory {
         let mut state = self.disk.lock();
         let folder = self.folder(&state)?;
         self.rename_in(&mut state, folder, from, to)
+    }
+
+    fn link(&self, _name: &str, into: &dyn Directory) -> Result<()> {
+        let message = format!("a simulated disk has no hard links: nothing is linked into {}", into.path().display());
+        Err(Error::new(ErrorKind::Unsupported, message))
+    }
+
+    fn descriptor(&self) -> Result<Option<OwnedFd>> {
+        Ok(None)
     }
 
     fn unlink(&self, name: &str) -> Result<()> {
