@@ -18,6 +18,10 @@ kafka-oracle:
 kafka-node:
     scripts/kafka-node
 
+# every target of fuzz/, so many seconds each
+fuzz seconds="60" *targets:
+    scripts/fuzz {{seconds}} {{targets}}
+
 # figures, floors and ratios; appended to benches/history.jsonl
 bench *names:
     cargo bench {{names}}

@@ -75,7 +75,7 @@ mod segment;
 mod span;
 mod store;
 mod sync;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 mod tests;
 mod types;
 
@@ -111,6 +111,12 @@ pub mod sim {
         Call, CrashMode, ExhaustiveStates, Failure, Fault, History, Left, PowerCut, Random, Replay, SectorSize,
         SimDirectory, SimDisk, SimRegion,
     };
+}
+
+/// What fuzzing feeds with bytes: for the targets in `fuzz/`, not for users.
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing {
+    pub use crate::tests::fuzz::*;
 }
 
 /// The example of the README, compiled.

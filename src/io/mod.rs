@@ -16,7 +16,7 @@ mod mapped_write;
 mod os_directory;
 mod os_region;
 mod positioned_write;
-mod power;
+pub(crate) mod power;
 mod replace;
 mod room;
 mod root;

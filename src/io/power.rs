@@ -12,11 +12,11 @@ const MOUNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
 
 const MAGIC: [u8; 8] = *b"rvb-lock";
 const VERSION: u16 = 1;
-pub(super) const LEN: usize = 8 + 2 + 16 + 8 + 4;
+pub(crate) const LEN: usize = 8 + 2 + 16 + 8 + 4;
 
 /// What the lock file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kept {
+pub(crate) enum Kept {
     /// Nothing that we wrote, or not all of it.
     Nothing,
     /// A version that we do not know.
@@ -25,7 +25,7 @@ pub(super) enum Kept {
 }
 
 /// This uptime of the machine and this mount of `directory`'s file system, where the kernel tells both.
-pub(super) fn current(directory: impl AsFd) -> Option<PowerIdentity> {
+pub(crate) fn current(directory: impl AsFd) -> Option<PowerIdentity> {
     let boot = parse_uuid(fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim())?;
     let stat = statx(directory, "", AtFlags::EMPTY_PATH, MOUNT_ID_UNIQUE).ok()?;
     let known = StatxFlags::from_bits_retain(stat.stx_mask).contains(MOUNT_ID_UNIQUE);
@@ -41,7 +41,7 @@ fn parse_uuid(text: &str) -> Option<[u8; 16]> {
 /// ```text
 /// magic "rvb-lock" (8)  version (2)  boot id (16)  mount id (8)  crc32 of all before (4)
 /// ```
-pub(super) fn encode(identity: &PowerIdentity) -> [u8; LEN] {
+pub(crate) fn encode(identity: &PowerIdentity) -> [u8; LEN] {
     let mut bytes = [0; LEN];
     let (content, crc) = bytes.split_at_mut(LEN - 4);
     content[..8].copy_from_slice(&MAGIC);
@@ -52,7 +52,7 @@ pub(super) fn encode(identity: &PowerIdentity) -> [u8; LEN] {
     bytes
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Kept {
+pub(crate) fn decode(bytes: &[u8]) -> Kept {
     let Some(rest) = bytes.strip_prefix(&MAGIC) else { return Kept::Nothing };
     let Some((version, rest)) = rest.split_first_chunk::<2>() else { return Kept::Nothing };
     match u16::from_be_bytes(*version) {

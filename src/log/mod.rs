@@ -20,7 +20,7 @@ pub(crate) mod origin;
 pub(crate) mod partition_metadata;
 mod producer_check;
 mod producer_entry;
-mod producer_snapshot;
+pub(crate) mod producer_snapshot;
 pub(crate) mod producer_state;
 mod producers;
 mod read;

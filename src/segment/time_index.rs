@@ -125,7 +125,7 @@ impl<'a> TimeIndex<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::Corruption`](crate::ErrorKind::Corruption) at the first entry that does not fit.
-    #[cfg_attr(not(test), expect(dead_code, reason = "compaction asks for it, which is not there yet"))]
+    #[cfg_attr(not(any(test, feature = "fuzzing")), expect(dead_code, reason = "tests alone ask for it"))]
     pub(crate) fn check_all(&self, end: Offset) -> Result<()> {
         self.check_len()?;
         let mut last: Option<TimeEntry> = None;

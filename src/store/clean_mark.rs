@@ -11,18 +11,18 @@ use crate::store::fields::{Fields, put_str, put_u32};
 use crate::types::{Offset, TopicPartition};
 
 /// The file's name.
-pub(super) const FILE: &str = "riverbed.clean";
+pub(crate) const FILE: &str = "riverbed.clean";
 
 const FORMAT: Format = Format { magic: b"rvrbclen", version: 1 };
 const FILE_MAX: u64 = 1 << 30;
 
 /// What the file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct CleanMark {
+pub(crate) struct CleanMark {
     /// Grows with every opening for writing.
-    pub(super) generation: u64,
+    pub(crate) generation: u64,
     /// The ends of the partitions that were closed cleanly; of none while the store is open.
-    pub(super) ends: HashMap<TopicPartition, Ends>,
+    pub(crate) ends: HashMap<TopicPartition, Ends>,
 }
 
 impl CleanMark {
@@ -30,7 +30,7 @@ impl CleanMark {
     ///
     /// # Errors
     /// [`ErrorKind::UnsupportedVersion`] for a newer one; what reading can answer.
-    pub(super) fn read(directory: &dyn Directory) -> Result<Self> {
+    pub(crate) fn read(directory: &dyn Directory) -> Result<Self> {
         let bytes = match directory.read(FILE, FILE_MAX) {
             Ok(bytes) => bytes,
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corruption) => {
@@ -45,12 +45,12 @@ impl CleanMark {
     }
 
     /// Replaces the file, durably.
-    pub(super) fn write(&self, directory: &dyn Directory) -> Result<()> {
+    pub(crate) fn write(&self, directory: &dyn Directory) -> Result<()> {
         directory.replace(FILE, &self.encode())
     }
 
     /// Puts a mark of nothing in the file's place, durably. Where there is no room for one, the file goes.
-    pub(super) fn overwrite(directory: &dyn Directory, generation: u64) -> Result<()> {
+    pub(crate) fn overwrite(directory: &dyn Directory, generation: u64) -> Result<()> {
         match (Self { generation, ends: HashMap::new() }).write(directory) {
             Err(error) if error.kind() == ErrorKind::StorageFull => {
                 directory.unlink(FILE)?;

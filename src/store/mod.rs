@@ -3,7 +3,7 @@
 mod adopt;
 mod backup;
 mod changes;
-mod clean_mark;
+pub(crate) mod clean_mark;
 mod close;
 mod compact;
 mod config;
@@ -16,7 +16,7 @@ mod inner;
 mod maintenance;
 mod partitions;
 mod refresh;
-mod registry;
+pub(crate) mod registry;
 mod retention;
 mod side_by_side;
 mod stats;
@@ -76,7 +76,7 @@ impl Drop for Handle {
 
 impl Store {
     /// Opens the store in `directory` for writing, wherever that is.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn open_on(directory: Arc<dyn crate::io::Directory>, config: StoreConfig) -> Result<Self> {
         let inner = Inner::open_for_writing(directory, config, crate::io::Budget::new(1000, 1000))?;
         Ok(Self(Arc::new(Handle(inner))))

@@ -11,37 +11,37 @@ use crate::store::fields::{Fields, put_str, put_u32};
 use crate::types::{TopicId, TopicName};
 
 /// The file's name.
-pub(super) const FILE: &str = "riverbed.topics";
+pub(crate) const FILE: &str = "riverbed.topics";
 
 const FORMAT: Format = Format { magic: b"rvrbtopc", version: 1 };
 const FILE_MAX: u64 = 1 << 30;
 
 /// The most partitions of one topic.
-pub(super) const PARTITIONS_MAX: u32 = 1 << 20;
+pub(crate) const PARTITIONS_MAX: u32 = 1 << 20;
 
 /// What is known of a topic.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct TopicEntry {
+pub(crate) struct TopicEntry {
     /// Its id, which its partitions' directories state too.
-    pub(super) id: TopicId,
+    pub(crate) id: TopicId,
     /// How many partitions it has.
-    pub(super) partitions: u32,
+    pub(crate) partitions: u32,
     /// Its configuration.
-    pub(super) config: LogConfig,
+    pub(crate) config: LogConfig,
 }
 
 /// The topics of a data directory.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Registry {
+pub(crate) struct Registry {
     /// By name.
-    pub(super) topics: BTreeMap<TopicName, TopicEntry>,
+    pub(crate) topics: BTreeMap<TopicName, TopicEntry>,
     /// Deleted, but their directories may still be there.
-    pub(super) deleted: Vec<TopicId>,
+    pub(crate) deleted: Vec<TopicId>,
 }
 
 impl Registry {
     /// Reads the file; `None` if there is none.
-    pub(super) fn read(directory: &dyn Directory) -> Result<Option<Self>> {
+    pub(crate) fn read(directory: &dyn Directory) -> Result<Option<Self>> {
         match directory.read(FILE, FILE_MAX) {
             Ok(bytes) => Self::decode(&bytes).map(Some).map_err(|error| error.located(&directory.path().join(FILE), 0)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -50,7 +50,7 @@ impl Registry {
     }
 
     /// Replaces the file, durably.
-    pub(super) fn write(&self, directory: &dyn Directory) -> Result<()> {
+    pub(crate) fn write(&self, directory: &dyn Directory) -> Result<()> {
         directory.replace(FILE, &self.encode())
     }
 

@@ -7,7 +7,7 @@ use crate::record::DecompressionLimits;
 use crate::types::{Offset, ReadUpTo};
 
 /// What is wrong.
-pub(super) type Checked<T = ()> = Result<T, String>;
+pub(in crate::tests) type Checked<T = ()> = Result<T, String>;
 
 /// Turns a condition that does not hold into what is wrong.
 macro_rules! ensure {
@@ -17,10 +17,10 @@ macro_rules! ensure {
         }
     };
 }
-pub(super) use ensure;
+pub(in crate::tests) use ensure;
 
 /// Says what was attempted when an error came that must not.
-pub(super) fn works<T>(what: &str, result: crate::Result<T>) -> Checked<T> {
+pub(in crate::tests) fn works<T>(what: &str, result: crate::Result<T>) -> Checked<T> {
     result.map_err(|error| format!("{what}: {error:?}"))
 }
 

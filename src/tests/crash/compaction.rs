@@ -188,7 +188,10 @@ impl Run {
         ensure!(end >= expect.written, "ends at {end}, but {} were promised", expect.written);
         ensure!(end <= expect.entries.len(), "ends at {end}, but only {} were appended", expect.entries.len());
         expect.check(&found, end)?;
-        let names: Vec<String> = works("list", host.directory().list())?.into_iter().map(|entry| entry.name).collect();
+        let names: Vec<String> = works("list", host.directory().and_then(|directory| directory.list()))?
+            .into_iter()
+            .map(|entry| entry.name)
+            .collect();
         let is_left = |name: &&String| name.ends_with(".cleaned") || name.ends_with(".swap");
         ensure!(!names.iter().any(|name| is_left(&name)), "an opening left {names:?}");
         self.disk.pause_faults(false);

@@ -62,8 +62,8 @@ impl Host {
     }
 
     /// Where the log's files are.
-    pub(super) fn directory(&self) -> Arc<dyn Directory> {
-        self.root.subdirectory(LOG).unwrap()
+    pub(super) fn directory(&self) -> Result<Arc<dyn Directory>> {
+        self.root.subdirectory(LOG)
     }
 
     pub(super) fn close(self) -> Result<()> {

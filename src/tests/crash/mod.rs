@@ -4,10 +4,11 @@
 //! A failure prints its seed. `RIVERBED_SEED` replays one; `RIVERBED_CRASH_STATES` asks for more states than usual, and
 //! then starts from that seed.
 
-mod check;
+pub(super) mod check;
 mod compaction;
 mod expect;
 mod explore;
+pub(super) mod fuzzed;
 mod generate;
 mod host;
 mod stores;

@@ -3,6 +3,8 @@
 mod answer;
 mod fill;
 mod fill_line;
+#[cfg(test)]
+mod fuzzed;
 mod line;
 mod operands;
 mod session;
