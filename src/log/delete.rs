@@ -116,8 +116,7 @@ impl Log {
         let base = segment.base_offset();
         unlink_segment(self.directory.as_ref(), base).map_err(|error| self.latch.trip(error))?;
         segment.region().doom();
-        let unlinked = self.directory.unlink(&file_name(base, FileKind::Snapshot));
-        unlinked.and_then(|()| self.directory.sync()).map_err(|error| self.latch.trip(error))?;
+        self.directory.unlink(&file_name(base, FileKind::Snapshot)).map_err(|error| self.latch.trip(error))?;
         self.removed.add(segment);
         Ok(())
     }

@@ -494,9 +494,12 @@ fn assumed_checkpoint(last_close: LastClose, layout: &Layout) -> Checkpoint {
     }
 }
 
-/// Removes the files of the segment at `base`, the log last: an index without a log is nothing.
+/// Removes the files of the segment at `base`, the log first and durably: an index without a log is nothing, but a log
+/// without its transaction index would show aborted records.
 pub(super) fn unlink_segment(directory: &dyn Directory, base: Offset) -> Result<()> {
-    for kind in [FileKind::OffsetIndex, FileKind::TimeIndex, FileKind::TransactionIndex, FileKind::Log] {
+    directory.unlink(&file_name(base, FileKind::Log))?;
+    directory.sync()?;
+    for kind in [FileKind::OffsetIndex, FileKind::TimeIndex, FileKind::TransactionIndex] {
         directory.unlink(&file_name(base, kind))?;
     }
     Ok(())

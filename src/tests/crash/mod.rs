@@ -66,6 +66,13 @@ fn stores_with_topics_and_transactions_keep_their_promises_through_drawn_crashes
     }
 }
 
+/// The transaction index of a segment that was to go went in front of its log: a crash in between left the log alone,
+/// and what had been aborted was read as committed.
+#[test]
+fn a_segment_never_outlives_its_transaction_index() {
+    stores::crash_everywhere(5711).unwrap();
+}
+
 #[test]
 fn each_call_of_a_stores_workload_may_fail_once() {
     for failure in [Failure::Full, Failure::Device, Failure::Descriptors] {
