@@ -6,7 +6,7 @@ use crate::error::{CorruptionReason, Error, ErrorKind, Result};
 use crate::log::epoch_cache::LeaderEpochCache;
 use crate::log::producer_state::ProducerState;
 use crate::log::replay::{PRODUCER_EXPIRATION_MS, Replay};
-use crate::log::{Log, LogConfig, Writer, durability, producer_snapshot};
+use crate::log::{Log, LogConfig, Writer, durability, lost_sync, producer_snapshot};
 use crate::segment::file_name::{FileKind, Suffix, parse_file_name};
 use crate::segment::indexes::Indexes;
 use crate::segment::memory_index::IndexSettings;
@@ -270,7 +270,10 @@ impl Log {
     /// in front of one whose name is lost.
     pub(super) fn sync_names(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
         if writer.directory_dirty {
-            self.directory.sync().map_err(|error| self.latch.trip_unless_full(error))?;
+            self.directory.sync().map_err(|error| {
+                lost_sync::note_if_lost(self.directory.as_ref(), &error);
+                self.latch.trip_unless_full(error)
+            })?;
             writer.directory_dirty = false;
         }
         Ok(())

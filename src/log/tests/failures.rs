@@ -150,6 +150,22 @@ fn what_an_opening_failed_to_sync_is_written_again_by_the_next() {
     }
 }
 
+/// A roll that could not sync the directory left no note: the next opening synced the name with success, as the kernel
+/// took it for clean, and what it called durable was gone with the power.
+#[test]
+fn a_segment_whose_name_could_not_be_synced_before_a_roll_is_written_again() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..3);
+    disk.fail(device(Call::SyncDirectory, "a-0"));
+    assert_eq!(log.roll().unwrap_err().kind(), ErrorKind::Io);
+    log.shut();
+    let log = open(&disk, UNCLEAN);
+    assert_eq!(log.end(ReadUpTo::Durable), Offset::new(3));
+    let disk = disk.crash_state(&mut Random::new(1), CrashMode::PowerCut(POWER_LOST));
+    assert_eq!(values(&open(&disk, UNCLEAN), ReadUpTo::Written), numbered(0..3));
+}
+
 /// A first append whose opening of the last segment failed to sync it was an error of that append alone: the next one
 /// tried again, and took the kernel's word.
 #[test]
