@@ -158,7 +158,7 @@ fn files_of_a_newer_version_are_not_touched() {
         store.close().unwrap();
         let mut bytes = fs::read(dir.join(file)).unwrap();
         // The version stands behind the magic.
-        bytes[8..10].copy_from_slice(&2_u16.to_be_bytes());
+        bytes[8..10].copy_from_slice(&99_u16.to_be_bytes());
         fs::write(dir.join(file), &bytes).unwrap();
         let opened = Store::open(&dir).and_then(|store| store.topic("t")?.partition(0));
         let error = opened.unwrap_err();
