@@ -1,6 +1,6 @@
 //! Opening a partition's directory: as it was closed, or recovered.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::clock::Clock;
 use crate::error::{Corruption, CorruptionReason, Error, ErrorKind, Result};
@@ -8,11 +8,12 @@ use crate::io::{Directory, GroupSync, Region, View, generation};
 use crate::log::checkpoint::{Checkpoint, CheckpointFile, Cleaned, RecoveryPoint};
 use crate::log::cleaning::CleanerSeat;
 use crate::log::close::Ends;
+use crate::log::found::Found;
 use crate::log::latch::FailureLatch;
 use crate::log::layout::{Layout, SegmentFiles};
 use crate::log::lost_sync;
 use crate::log::moved::Moved;
-use crate::log::recover::{Found, Recovering};
+use crate::log::recover::Recovering;
 use crate::log::replay::Replay;
 use crate::log::retain::RemovedSoFar;
 use crate::log::segment_set::SegmentSet;
@@ -30,37 +31,6 @@ use crate::types::{Offset, Timestamp};
 
 /// How often a reader opens a log whose files change under it.
 const READ_ONLY_TRIES: usize = 5;
-
-/// What opening did to a partition, as a value: riverbed brings no logger along.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Recovery {
-    /// Bytes cut off above the durable recovery point: what a crash left unfinished.
-    pub cut_bytes: u64,
-    /// Whole batches among them.
-    pub cut_batches: u64,
-    /// Why the first of them did not follow.
-    pub reason: Option<CutReason>,
-    /// Segments whose indexes were built anew.
-    pub rebuilt_indexes: u64,
-    /// Damage that was found and left as it is. Reads of these places answer the same.
-    pub damage: Vec<Corruption>,
-}
-
-impl Recovery {
-    /// Of a partition that could not be opened at all.
-    pub(crate) fn of_unopened(path: &Path, error: &Error) -> Self {
-        let reason = CorruptionReason::Layout(format!("the partition could not be opened: {error}"));
-        let unopened = || Corruption { path: Some(path.to_owned()), position: 0, reason };
-        let damage = error.corruption().cloned().unwrap_or_else(unopened);
-        Self { damage: vec![damage], ..Self::default() }
-    }
-}
-
-/// Why recovery cut a log at a place.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct CutReason(pub(crate) String);
 
 /// Whether the log may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

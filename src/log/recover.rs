@@ -9,9 +9,10 @@ use crate::error::{Corruption, CorruptionReason, Error, Result};
 use crate::io::{Region, View};
 use crate::log::durability::Sealing;
 use crate::log::follow::Following;
+use crate::log::found::{CutReason, Found};
 use crate::log::layout::SegmentFiles;
 use crate::log::lost_sync;
-use crate::log::open::{CutReason, LastClose, OpenMode, Opening, Recovery};
+use crate::log::open::{LastClose, OpenMode, Opening};
 use crate::log::replay::{self, Replay};
 use crate::log::tail::{Tail, index_settings};
 use crate::record::BatchHeader;
@@ -26,43 +27,6 @@ use crate::segment::{ActiveSegment, Segment, SegmentParts};
 use crate::span;
 use crate::sync::Arc;
 use crate::types::{LeaderEpoch, Offset, Position};
-
-/// A log as it was found: what [`Opening`] makes a log of.
-pub(super) struct Found {
-    pub(super) segments: Vec<Arc<Segment>>,
-    pub(super) log_start: Offset,
-    pub(super) log_end: Offset,
-    pub(super) durable: Offset,
-    pub(super) last_stable: Option<Offset>,
-    pub(super) tail: Option<Tail>,
-    pub(super) following: Option<Following>,
-    pub(super) unsealed: Vec<Sealing>,
-    pub(super) directory_dirty: bool,
-    pub(super) damage: Option<Error>,
-    /// Why nothing may be written until the log is opened again.
-    pub(super) stopped: Option<Error>,
-    pub(super) recovery: Recovery,
-}
-
-impl Found {
-    /// A log of these segments with nothing else known.
-    pub(super) fn new(segments: Vec<Arc<Segment>>, log_start: Offset, log_end: Offset) -> Self {
-        Self {
-            segments,
-            log_start,
-            log_end,
-            durable: log_start,
-            last_stable: None,
-            tail: None,
-            following: None,
-            unsealed: Vec::new(),
-            directory_dirty: false,
-            damage: None,
-            stopped: None,
-            recovery: Recovery::default(),
-        }
-    }
-}
 
 /// A segment that was walked.
 struct Walked {
