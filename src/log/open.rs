@@ -87,7 +87,7 @@ impl Log {
     /// # Errors
     /// [`ErrorKind::Corruption`] for files that cannot be a log's,
     /// [`ErrorKind::UnsupportedVersion`] for a newer checkpoint; what the
-    /// operating system can answer. Damaged batches are no error here: see [`Recovery`].
+    /// operating system can answer. Damaged batches are no error here: see [`Recovery`](crate::log::Recovery).
     pub(crate) fn open(directory: Arc<dyn Directory>, options: &LogOptions) -> Result<Self> {
         if options.mode == OpenMode::Write {
             let opened = Self::open_once(Arc::clone(&directory), options);
