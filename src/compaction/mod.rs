@@ -17,10 +17,10 @@ mod transactions;
 pub use plan::Cleanable;
 
 use crate::compaction::meter::Meter;
-use crate::compaction::plan::{Limits, LogFacts, SegmentFacts};
+use crate::compaction::plan::{Limits, LogFacts, SegmentFacts, filthiest_first};
 use crate::compaction::rewrite::{Rewriter, Rules};
 use crate::compaction::second_pass::SecondPass;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::checkpoint::Cleaned;
 use crate::log::cleaning::Cleaning;
 use crate::log::{Log, LogConfig};
@@ -103,6 +103,35 @@ impl Cleaner {
         let (config, now) = (log.config(), log.now());
         let facts = facts(log, &config)?;
         Ok(Cleanable::of(&facts, &limits(&config), now))
+    }
+
+    /// Which of `logs` to clean without being asked, the filthiest first. Not one that a cleaning found damaged. `tell` is
+    /// told what looking at a log answered, if that is an error.
+    pub(crate) fn due<T>(logs: Vec<T>, log: impl Fn(&T) -> &Log, tell: impl Fn(Error)) -> Vec<T> {
+        let looked = logs.into_iter().filter_map(|one| {
+            let limits = limits(&log(&one).config());
+            if log(&one).refuses_cleaning().is_some() {
+                return None;
+            }
+            match Self::look(log(&one)) {
+                Ok(cleanable) => Some((one, cleanable, limits)),
+                Err(error) => {
+                    tell(error);
+                    None
+                }
+            }
+        });
+        filthiest_first(looked)
+    }
+
+    /// A piece of what [`clean`](Self::clean) does: as far as the keys have room. Answers whether there may be more.
+    pub(crate) fn clean_some(&self, log: &Log) -> Result<(Compacted, bool)> {
+        let _span = span::compact(log.path());
+        let _turn = self.turn.lock();
+        let cleaning = log.begin_cleaning()?;
+        let mut total = Compacted::default();
+        let round = self.round(&cleaning, &mut total)?;
+        Ok((total, matches!(round, Round::Partial)))
     }
 
     /// Cleans all that can be cleaned now, whatever the topic says about when it is worth it. Tombstones and markers that

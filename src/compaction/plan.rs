@@ -116,11 +116,11 @@ impl Cleanable {
     }
 }
 
-/// Which of several logs to clean first: the filthiest of those that are due.
-#[cfg_attr(not(test), expect(dead_code, reason = "for who cleans without being asked"))]
-pub(crate) fn filthiest<T>(logs: impl IntoIterator<Item = (T, Cleanable, Limits)>) -> Option<T> {
-    let due = logs.into_iter().filter(|(_, cleanable, limits)| cleanable.is_due(limits));
-    due.max_by(|(_, a, _), (_, b, _)| a.dirty_ratio().total_cmp(&b.dirty_ratio())).map(|(log, _, _)| log)
+/// In which order to clean logs: those that are due, the filthiest first.
+pub(crate) fn filthiest_first<T>(logs: impl IntoIterator<Item = (T, Cleanable, Limits)>) -> Vec<T> {
+    let mut due: Vec<_> = logs.into_iter().filter(|(_, cleanable, limits)| cleanable.is_due(limits)).collect();
+    due.sort_by(|(_, a, _), (_, b, _)| b.dirty_ratio().total_cmp(&a.dirty_ratio()));
+    due.into_iter().map(|(log, _, _)| log).collect()
 }
 
 /// A segment that is to be rewritten, with its sizes.

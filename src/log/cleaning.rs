@@ -31,11 +31,15 @@ pub(super) struct CleanerSeat {
 }
 
 impl CleanerSeat {
-    /// Tells who cleans to stop, and waits until that is done. The log answers by now that it is closed.
+    /// Tells who cleans to stop, and waits until that is done.
     pub(super) fn halt(&self) {
+        self.tell();
+        drop(self.taken.lock());
+    }
+
+    fn tell(&self) {
         *self.halted.lock() = true;
         self.told.notify_all();
-        drop(self.taken.lock());
     }
 }
 
@@ -70,6 +74,16 @@ impl Log {
     /// How far the log is compacted.
     pub(crate) fn cleaned(&self) -> Cleaned {
         self.checkpoint.get().cleaned
+    }
+
+    /// Tells whoever cleans it, now or later, to stop: the log is about to be closed. Does not wait for that.
+    pub(crate) fn stop_cleaning(&self) {
+        self.cleaner.tell();
+    }
+
+    /// Why it is not cleaned until it is opened again.
+    pub(crate) fn refuses_cleaning(&self) -> Option<&Error> {
+        self.cleaner.refused.get()
     }
 
     /// Whether somebody cleans it.
@@ -147,6 +161,10 @@ impl<'a> Cleaning<'a> {
     /// [`ErrorKind::Closed`], [`ErrorKind::UnknownTopic`]; [`ErrorKind::PreviousFailure`] if a write failed meanwhile.
     pub(crate) fn check(&self) -> Result<()> {
         self.log.check_open()?;
+        if *self.log.cleaner.halted.lock() {
+            let message = format!("{} is about to be closed", self.log.directory.path().display());
+            return Err(Error::new(ErrorKind::Closed, message));
+        }
         self.log.latch.check()
     }
 

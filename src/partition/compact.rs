@@ -1,4 +1,4 @@
-//! Compacting a partition's log, on the caller's word.
+//! Compacting a partition's log: all that can be, or a piece of it.
 
 use crate::compaction::{Cleanable, Cleaner, Compacted};
 use crate::error::{Error, ErrorKind, Result};
@@ -50,6 +50,32 @@ impl Partition {
             let message = format!("{} is not compacted: its cleanup.policy does not say so", self.id());
             return Err(Error::new(ErrorKind::InvalidConfig, message));
         }
-        self.0.cleaner.clean(log)
+        let done = self.0.cleaner.clean(log)?;
+        self.count_compacted(done);
+        Ok(done)
+    }
+
+    /// A piece of what [`compact`](Self::compact) does. Answers whether there may be more.
+    pub(crate) fn compact_some(&self) -> Result<bool> {
+        let log = self.own_log()?;
+        log.check_open()?;
+        let (done, more) = self.0.cleaner.clean_some(log)?;
+        self.count_compacted(done);
+        Ok(more)
+    }
+
+    /// Whether compaction is this partition's own business, and wanted.
+    pub(crate) fn is_compacted(&self) -> bool {
+        self.own_log().is_ok_and(|log| log.config().cleanup_policy.compact)
+    }
+
+    /// What compaction has done since the partition was opened.
+    pub(crate) fn compacted(&self) -> Compacted {
+        *self.0.compacted.lock()
+    }
+
+    fn count_compacted(&self, done: Compacted) {
+        let mut sum = self.0.compacted.lock();
+        *sum = sum.plus(done);
     }
 }

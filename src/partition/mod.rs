@@ -23,7 +23,7 @@ use std::fmt;
 use std::ops::RangeTo;
 
 use crate::clock::{Clock, SystemClock};
-use crate::compaction::Cleaner;
+use crate::compaction::{Cleaner, Compacted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Directory, DirectoryLock};
 use crate::log::{
@@ -48,6 +48,7 @@ struct Inner {
     flusher: Option<Arc<dyn Flusher>>,
     /// Who compacts the log: one for all partitions of a store.
     cleaner: Arc<Cleaner>,
+    compacted: Mutex<Compacted>,
     /// Whether a partition on its own was promised syncs by its host.
     host_syncs: bool,
     unsynced: flush::Unsynced,
@@ -83,6 +84,7 @@ impl Partition {
             clock: Arc::clone(&options.clock),
             flusher,
             cleaner,
+            compacted: Mutex::default(),
             host_syncs: false,
             unsynced: flush::Unsynced::default(),
             locks: Mutex::default(),
@@ -103,6 +105,7 @@ impl Partition {
             clock: Arc::new(SystemClock::coarse()),
             flusher: None,
             cleaner: Arc::default(),
+            compacted: Mutex::default(),
             host_syncs: true,
             unsynced: flush::Unsynced::default(),
             locks: Mutex::default(),

@@ -104,6 +104,7 @@ impl Partition {
             clock,
             flusher: None,
             cleaner,
+            compacted: Mutex::default(),
             host_syncs,
             unsynced: flush::Unsynced::default(),
             locks: Mutex::new(locks),

@@ -29,7 +29,7 @@ impl Inner {
         if self.is_forked() {
             return self.check_open();
         }
-        if self.closed.load(Ordering::Acquire) && self.retention.is_own_thread() {
+        if self.closed.load(Ordering::Acquire) && self.chores().into_iter().any(|chore| chore.is_own_thread()) {
             // Who closes the store waits for this very thread.
             return Ok(());
         }
@@ -42,7 +42,9 @@ impl Inner {
             std::mem::take(&mut admin.workers)
         };
         self.flusher.stop();
-        self.retention.stop();
+        self.chores().into_iter().for_each(|chore| chore.stop());
+        // A cleaning takes long: it ends where it is.
+        self.partitions().iter().for_each(|partition| partition.log().stop_cleaning());
         // Not under `admin`: what a worker tells the host of may ask for that.
         workers.iter_mut().for_each(Worker::join);
         let mut admin = self.admin.lock();

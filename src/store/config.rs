@@ -23,6 +23,7 @@ pub struct StoreConfig {
     pub(super) max_descriptors: Option<usize>,
     pub(super) maintenance: bool,
     pub(super) retention_check_interval: Duration,
+    pub(super) compaction_check_interval: Duration,
     pub(super) before_removal: BeforeRemoval,
     pub(super) cleaner: CleanerConfig,
 }
@@ -38,6 +39,7 @@ impl Default for StoreConfig {
             max_descriptors: None,
             maintenance: true,
             retention_check_interval: Duration::from_secs(300),
+            compaction_check_interval: Duration::from_secs(15),
             before_removal: BeforeRemoval::default(),
             cleaner: CleanerConfig::default(),
         }
@@ -102,14 +104,16 @@ impl StoreConfig {
         self
     }
 
-    /// How much memory compaction takes at most to remember keys, 24 bytes each. A log with more dirty keys is compacted in
-    /// several rounds. Default: 128 MiB, as in Kafka: five million keys.
+    /// How much memory compaction takes at most to remember keys, 24 bytes each; Kafka's
+    /// `log.cleaner.dedupe.buffer.size`. A log with more dirty keys is compacted in several rounds. Default: 128 MiB: five
+    /// million keys.
     pub fn compaction_memory(mut self, bytes: usize) -> Self {
         self.cleaner.dedupe_bytes = bytes;
         self
     }
 
-    /// How many bytes compaction reads and writes in a second. Default: as many as it can.
+    /// How many bytes compaction reads and writes in a second; Kafka's `log.cleaner.io.max.bytes.per.second`. Default: as
+    /// many as it can.
     pub fn compaction_bytes_per_second(mut self, bytes: u64) -> Self {
         self.cleaner.bytes_per_second = Some(bytes);
         self
@@ -128,8 +132,8 @@ impl StoreConfig {
     }
 
     /// Whether the store cares for its partitions by itself, in threads of its own: removes what retention no longer
-    /// wants. Default: yes. Without, the host calls [`Store::retain`] when it likes. A store that is open read-only never
-    /// does.
+    /// wants, and compacts the topics that are to be. Default: yes. Without, the host calls [`Store::retain`] and
+    /// [`Store::compact`] when it likes. A store that is open read-only never does.
     pub fn maintenance(mut self, by_itself: bool) -> Self {
         self.maintenance = by_itself;
         self
@@ -140,6 +144,14 @@ impl StoreConfig {
     /// if that is shorter.
     pub fn retention_check_interval(mut self, interval: Duration) -> Self {
         self.retention_check_interval = interval;
+        self
+    }
+
+    /// How often the store looks which of its compacted topics to compact; Kafka's `log.cleaner.backoff.ms`. Default: 15
+    /// seconds. Those are due whose [dirty ratio](crate::Cleanable::dirty_ratio) is above `min.cleanable.dirty.ratio`, or
+    /// that have waited for `max.compaction.lag.ms`. The filthiest comes first.
+    pub fn compaction_check_interval(mut self, interval: Duration) -> Self {
+        self.compaction_check_interval = interval;
         self
     }
 

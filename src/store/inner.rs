@@ -10,6 +10,7 @@ use crate::log::{LastClose, LogConfig, LogOptions, OpenMode, Recovery};
 use crate::partition::{self, Partition};
 use crate::store::StoreConfig;
 use crate::store::clean_mark::CleanMark;
+use crate::store::compact::COMPACTION;
 use crate::store::deletion::Found;
 use crate::store::flusher::Flusher;
 use crate::store::foreign::{self, KafkaState, Owner};
@@ -17,6 +18,7 @@ use crate::store::identity;
 use crate::store::maintenance::Chore;
 use crate::store::partitions::{Numbers, Partitions};
 use crate::store::registry::{Registry, TopicEntry};
+use crate::store::retention::RETENTION;
 use crate::store::topic::{Changing, Topic, TopicState, unknown};
 use crate::store::unsynced::Unsynced;
 use crate::store::worker::Worker;
@@ -34,6 +36,7 @@ pub(super) struct Inner {
     pub(super) admin: Mutex<Admin>,
     pub(super) flusher: Arc<Flusher>,
     pub(super) retention: Arc<Chore>,
+    pub(super) compaction: Arc<Chore>,
     /// Held by whoever closes the store, and then before `admin`.
     pub(super) closing: Mutex<()>,
     cleaner: Arc<Cleaner>,
@@ -136,7 +139,9 @@ impl Inner {
         let flusher = Arc::clone(&self.flusher);
         admin.workers.push(Worker::start("riverbed-flush", move || flusher.run())?);
         if self.config.maintenance {
-            admin.workers.push(self.retention.start(Arc::downgrade(self))?);
+            for chore in self.chores() {
+                admin.workers.push(chore.start(Arc::downgrade(self))?);
+            }
         }
         Ok(())
     }
@@ -174,8 +179,9 @@ impl Inner {
 
     pub(super) fn new(directory: Arc<dyn Directory>, config: StoreConfig, budget: Arc<Budget>, mode: OpenMode) -> Self {
         let unsynced = Unsynced::new(config.max_unsynced_bytes, config.max_unsynced_wait);
-        let (clock, interval) = (Arc::clone(&config.clock), config.retention_check_interval);
-        let retention = Chore::new("riverbed-retain", Self::tend_retention, clock, interval);
+        let chore = |care, interval| Chore::new(care, Arc::clone(&config.clock), interval);
+        let retention = chore(RETENTION, config.retention_check_interval);
+        let compaction = chore(COMPACTION, config.compaction_check_interval);
         let flusher = Arc::new(Flusher::new(Arc::clone(&config.clock), unsynced, Arc::clone(&retention)));
         let cleaner = Arc::new(Cleaner::new(config.cleaner));
         let admin = Admin { lock: None, workers: Vec::new(), generation: 0, deleted: Vec::new() };
@@ -188,6 +194,7 @@ impl Inner {
             admin: Mutex::new(admin),
             flusher,
             retention,
+            compaction,
             closing: Mutex::new(()),
             cleaner,
             closed: AtomicBool::new(false),
@@ -343,10 +350,15 @@ impl Inner {
         all
     }
 
+    /// What is done in the background, but for syncs: a worker each.
+    pub(super) fn chores(&self) -> [&Arc<Chore>; 2] {
+        [&self.retention, &self.compaction]
+    }
+
     pub(super) fn run_due(&self) {
         if !self.is_forked() {
             self.flusher.run_due();
-            self.retention.run_due(self);
+            self.chores().into_iter().for_each(|chore| chore.run_due(self));
         }
     }
 

@@ -27,8 +27,15 @@ pub(super) enum Turn {
     Again,
 }
 
-/// What a worker does for one partition: a bounded piece of the work that it needs now.
-pub(super) type Tend = fn(&Inner, &Chore, &Partition) -> Result<Turn>;
+/// One kind of care.
+pub(super) struct Care {
+    /// Of the worker, and its thread.
+    pub(super) name: &'static str,
+    /// Who needs it now, in which order.
+    pub(super) choose: fn(&Chore, Vec<Partition>) -> Vec<Partition>,
+    /// What is done for one partition: a bounded piece of the work.
+    pub(super) tend: fn(&Inner, &Partition) -> Result<Turn>,
+}
 
 /// What a background worker has done since the store was opened.
 #[derive(Clone, Debug, Default)]
@@ -43,12 +50,13 @@ pub struct WorkerStats {
     pub first_error: Option<Error>,
     /// The last of these failures.
     pub last_error: Option<Error>,
+    /// How long it was at work, by the store's clock.
+    pub busy: Duration,
 }
 
-/// One kind of care: when it is due, who asks for it, and what came of it.
+/// One kind of care for all partitions: when it is due, who asks for it, and what came of it.
 pub(super) struct Chore {
-    name: &'static str,
-    tend: Tend,
+    care: Care,
     clock: Arc<dyn Clock>,
     interval: Duration,
     state: Mutex<State>,
@@ -81,12 +89,11 @@ enum Whose {
 
 impl Chore {
     /// Care that every partition needs once an interval.
-    pub(super) fn new(name: &'static str, tend: Tend, clock: Arc<dyn Clock>, interval: Duration) -> Arc<Self> {
+    pub(super) fn new(care: Care, clock: Arc<dyn Clock>, interval: Duration) -> Arc<Self> {
         let interval = interval.max(INTERVAL_MIN);
         let due = clock.monotonic().saturating_add(interval.min(FIRST_AFTER));
         Arc::new(Self {
-            name,
-            tend,
+            care,
             clock,
             interval,
             state: Mutex::new(State { due, ..State::default() }),
@@ -104,7 +111,7 @@ impl Chore {
     pub(super) fn start(self: &Arc<Self>, store: Weak<Inner>) -> Result<Worker> {
         self.state.lock().running = true;
         let chore = Arc::clone(self);
-        Worker::start(self.name, move || chore.run(&store)).inspect_err(|_| self.stop())
+        Worker::start(self.care.name, move || chore.run(&store)).inspect_err(|_| self.stop())
     }
 
     fn run(&self, store: &Weak<Inner>) {
@@ -124,8 +131,8 @@ impl Chore {
         self.changed.notify_all();
     }
 
-    /// Whether the worker is to return: asked between pieces of work that take long.
-    pub(super) fn is_stopped(&self) -> bool {
+    /// Whether the worker is to return.
+    fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire)
     }
 
@@ -184,28 +191,35 @@ impl Chore {
 
     /// Each partition in turn, and those with much to do again behind the others.
     fn pass(&self, store: &Inner, whose: Whose) {
-        let mut queue: VecDeque<Partition> = match whose {
-            Whose::All => store.partitions().into(),
+        let began = self.clock.monotonic();
+        let partitions = match whose {
+            Whose::All => store.partitions(),
             Whose::Some(asked) => asked.iter().filter_map(WeakPartition::upgrade).collect(),
         };
+        let mut queue = VecDeque::from((self.care.choose)(self, partitions));
         while let Some(partition) = queue.pop_front() {
             if self.is_stopped() {
-                return;
+                break;
             }
-            match catch_unwind(AssertUnwindSafe(|| (self.tend)(store, self, &partition))) {
+            match catch_unwind(AssertUnwindSafe(|| (self.care.tend)(store, &partition))) {
                 Ok(Ok(Turn::Again)) => queue.push_back(partition),
                 Ok(Ok(Turn::Done)) => {}
                 Ok(Err(error)) => self.note(error),
                 // What panicked was the host's code, or a fault of ours: this partition's turn is over, no more.
                 Err(_) => {
-                    self.note(Error::new(ErrorKind::Unknown, format!("{} of {} panicked", self.name, partition.id())))
+                    let message = format!("{} of {} panicked", self.care.name, partition.id());
+                    self.note(Error::new(ErrorKind::Unknown, message));
                 }
             }
         }
-        self.state.lock().stats.passes += 1;
+        let took = self.clock.monotonic().saturating_sub(began);
+        let stats = &mut self.state.lock().stats;
+        stats.passes += 1;
+        stats.busy = stats.busy.saturating_add(took);
     }
 
-    fn note(&self, error: Error) {
+    /// Keeps a failure.
+    pub(super) fn note(&self, error: Error) {
         // The topic was deleted, or the partition closed, since the pass began.
         if matches!(error.kind(), ErrorKind::UnknownTopic | ErrorKind::Closed) {
             return;

@@ -7,7 +7,7 @@ use crate::log::{DueSegment, Removed};
 use crate::partition::{Hold, Partition};
 use crate::segment::Segment;
 use crate::store::inner::Inner;
-use crate::store::maintenance::{Chore, Turn};
+use crate::store::maintenance::{Care, Turn};
 use crate::sync::Arc;
 use crate::types::TopicPartition;
 
@@ -64,13 +64,17 @@ impl fmt::Debug for BeforeRemoval {
     }
 }
 
-impl Inner {
-    /// One turn of retention.
-    pub(super) fn tend_retention(&self, _: &Chore, partition: &Partition) -> Result<Turn> {
-        let (_, more) = self.retain_some(partition)?;
+/// Retention, for a worker: partitions in their order, some segments a turn.
+pub(super) const RETENTION: Care = Care {
+    name: "riverbed-retain",
+    choose: |_, partitions| partitions,
+    tend: |store, partition| {
+        let (_, more) = store.retain_some(partition)?;
         Ok(if more { Turn::Again } else { Turn::Done })
-    }
+    },
+};
 
+impl Inner {
     fn retain_some(&self, partition: &Partition) -> Result<(Removed, bool)> {
         partition.retain_some(A_TURN, |due, segment| {
             if let Some(told) = &self.config.before_removal.0 {

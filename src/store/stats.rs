@@ -1,5 +1,6 @@
 //! Sizes and counts, as values: riverbed brings no metrics crate along.
 
+use crate::compaction::{Cleanable, Compacted};
 use crate::error::{Error, Result};
 use crate::io::BudgetStats;
 use crate::log::{Marks, Removed};
@@ -24,6 +25,8 @@ pub struct StoreStats {
     /// What the worker for retention has done; nothing on a store without
     /// [`StoreConfig::maintenance`](crate::StoreConfig::maintenance).
     pub retention: WorkerStats,
+    /// The same of the worker for compaction.
+    pub compaction: WorkerStats,
     /// Descriptors and maps in use.
     pub budget: BudgetStats,
 }
@@ -43,6 +46,13 @@ pub struct PartitionStats {
     pub doomed_bytes: u64,
     /// What retention and [`Partition::delete_records`] have removed since the partition was opened.
     pub removed: Removed,
+    /// What can be compacted now, and [how dirty](Cleanable::dirty_ratio) the log is. `None` on a topic that is not
+    /// compacted.
+    pub cleanable: Option<Cleanable>,
+    /// What compaction has done since the partition was opened.
+    pub compacted: Compacted,
+    /// Why it is not compacted until it is opened again: a segment is damaged.
+    pub uncleanable: Option<Error>,
     /// The first offset that can be read.
     pub log_start: Offset,
     /// The marks.
@@ -65,6 +75,7 @@ impl Inner {
             unsynced_bytes: self.unsynced_bytes(),
             doomed_bytes: self.directory.doomed_bytes(),
             retention: self.retention.stats(),
+            compaction: self.compaction.stats(),
             budget: self.budget.stats(),
         })
     }
@@ -82,6 +93,9 @@ impl PartitionStats {
             bytes: segments.iter().map(|segment| segment.size()).sum(),
             doomed_bytes: partition.doomed_bytes(),
             removed: partition.log().removed(),
+            cleanable: partition.is_compacted().then(|| partition.cleanable().ok()).flatten(),
+            compacted: partition.compacted(),
+            uncleanable: partition.log().refuses_cleaning().cloned(),
             log_start,
             marks,
             producers: counts.known,

@@ -1,6 +1,7 @@
 //! The store on the simulated disk: crashes in the middle of changes, calls that fail, and disks that are full.
 
 mod adoption;
+mod compaction;
 mod recovery_point;
 mod retention;
 
