@@ -70,7 +70,7 @@ impl Partition {
         let log = self.own_log()?;
         let checked = single_batch(batch)?;
         self.admit()?;
-        let appended = append(log, &checked)?;
+        let appended = append(log, &checked).inspect_err(|error| self.after_refusal(error))?;
         self.after_append(log, &appended, batch.len())?;
         Ok(appended)
     }
@@ -126,12 +126,21 @@ impl Partition {
         let header = encode_single(buffer, record, now)?;
         if let Role::Alone(log) = &self.0.role {
             self.admit()?;
-            if let Some(appended) = log.append_single(header, buffer, record.key_bytes().is_some(), now)? {
+            let appended = log.append_single(header, buffer, record.key_bytes().is_some(), now);
+            if let Some(appended) = appended.inspect_err(|error| self.after_refusal(error))? {
                 self.after_append(log, &appended, buffer.len())?;
                 return Ok(appended);
             }
         }
         self.append(buffer)
+    }
+
+    /// Where there was no room, retention may have some to give: any partition's.
+    #[cold]
+    fn after_refusal(&self, error: &Error) {
+        if let Some(flusher) = self.0.flusher.as_ref().filter(|_| error.kind() == ErrorKind::StorageFull) {
+            flusher.retain_all_soon();
+        }
     }
 
     /// Appends records as one batch, uncompressed unless the topic says otherwise: all of them, or none.

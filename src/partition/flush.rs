@@ -36,6 +36,9 @@ pub(crate) trait Flusher: Send + Sync {
 
     /// Has retention look at the partition: something that was held back no longer is.
     fn retain_soon(&self, partition: &Partition);
+
+    /// Has retention look at all partitions: the disk is full.
+    fn retain_all_soon(&self);
 }
 
 /// The flusher's lists. A partition is on each at most once: its flag is set by who puts it there, and cleared by the

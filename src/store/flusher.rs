@@ -310,6 +310,10 @@ impl partition::Flusher for Flusher {
         self.retention.ask(partition);
     }
 
+    fn retain_all_soon(&self) {
+        self.retention.hurry();
+    }
+
     fn sync_after(&self, partition: &Partition, after: Duration) {
         self.put_due(Job::Sync, partition, after);
     }

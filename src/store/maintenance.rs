@@ -18,6 +18,9 @@ const FIRST_AFTER: Duration = Duration::from_secs(30);
 /// The shortest interval: a worker is not to spin.
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
 
+/// How often at most somebody who asks for it brings all partitions' turns forward: asking is not to become spinning.
+const HURRY_MIN: Duration = Duration::from_secs(1);
+
 /// What has become of a partition's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
@@ -74,6 +77,8 @@ struct State {
     running: bool,
     /// When all partitions have their turn, by the monotonic clock.
     due: Duration,
+    /// When they last had it.
+    began: Option<Duration>,
     /// Who asked to have a turn before.
     asked: Vec<WeakPartition>,
     /// Passes under way.
@@ -146,6 +151,16 @@ impl Chore {
         let mut state = self.state.lock();
         if state.running {
             state.asked.push(partition.downgrade());
+            self.changed.notify_all();
+        }
+    }
+
+    /// Gives all partitions a turn as soon as possible, if there is a worker: at most once a second.
+    pub(super) fn hurry(&self) {
+        let mut state = self.state.lock();
+        let soonest = state.began.map_or(Duration::ZERO, |began| began.saturating_add(HURRY_MIN));
+        if state.running && soonest < state.due {
+            state.due = soonest;
             self.changed.notify_all();
         }
     }
@@ -236,6 +251,7 @@ impl State {
     fn take(&mut self, now: Duration, interval: Duration) -> Option<Whose> {
         let whose = if self.due <= now {
             self.due = now.saturating_add(interval);
+            self.began = Some(now);
             self.asked.clear();
             Whose::All
         } else if self.asked.is_empty() {

@@ -108,3 +108,37 @@ fn a_look_at_partitions_that_have_nothing_due_is_remembered() {
     assert_eq!(disk.calls(None), calls);
     store.close().unwrap();
 }
+
+/// An append that found no room was refused for the minutes until retention came by itself.
+#[test]
+fn an_append_that_finds_no_room_wakes_retention() {
+    let disk = SimDisk::new();
+    let clock = ManualClock::at(Timestamp::from_millis(1_000_000));
+    let store = Store::open_on(disk.root(), StoreConfig::default().clock(Arc::new(clock.clone()))).unwrap();
+    let settings = TopicConfig::default().set("retention.bytes", "0").unwrap();
+    let due = store.create_topic("due", settings).unwrap().partition(0).unwrap();
+    let other = store.create_topic("other", TopicConfig::default()).unwrap().partition(0).unwrap();
+    append(&other, "first");
+    let fill = || {
+        due.append_record(&Record::new().value(vec![7; 100_000])).unwrap();
+        due.roll().unwrap();
+        store.clone().run_due();
+    };
+    let passes = || store.stats().unwrap().retention.passes;
+    fill();
+    assert_eq!(passes(), 0, "not due by the clock");
+    disk.set_capacity(Some(disk.used()));
+    let large = || other.append_record(&Record::new().value(vec![7; 90_000]));
+    assert_eq!(large().unwrap_err().kind(), ErrorKind::StorageFull);
+    while due.offsets().0 == Offset::ZERO {
+        std::thread::yield_now();
+    }
+    large().unwrap();
+    assert_eq!(large().unwrap_err().kind(), ErrorKind::StorageFull, "there was room for one");
+    store.run_due();
+    assert_eq!(passes(), 1, "at most once a second");
+    clock.advance(std::time::Duration::from_secs(1));
+    store.run_due();
+    assert_eq!(passes(), 2);
+    store.close().unwrap();
+}
