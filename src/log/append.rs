@@ -276,9 +276,14 @@ impl Log {
             segment_bytes: u64::from(segment_bytes).min(active.capacity()),
             segment_ms: segment_ms.saturating_sub(active.jitter()),
         };
+        let is_wide_enough = arrival.size <= active.capacity();
         if should_roll(&age_of(active), &arrival, &limits, now).is_some() {
-            self.roll_writer(writer, header.base_offset, arrival.size)?;
-        } else if arrival.size > active.capacity() {
+            return self.roll_writer(writer, header.base_offset, arrival.size);
+        }
+        if writer.leftover.is_some() {
+            self.remove_leftover(writer)?;
+        }
+        if !is_wide_enough {
             self.widen(writer, arrival.size)?;
         }
         Ok(())

@@ -162,6 +162,9 @@ struct Writer {
     syncs_often: bool,
     /// Names were created since the directory was last synced.
     directory_dirty: bool,
+    /// The base of a segment whose creation failed: its name may be there still, and must not be once its offset is
+    /// given out in another segment.
+    leftover: Option<Offset>,
     /// How many verification guards were given out.
     guards: u64,
     /// Damage above the recovery point that opening did not cut: nothing is appended behind it.

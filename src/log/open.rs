@@ -364,6 +364,7 @@ impl<'a> Opening<'a> {
             following: found.following,
             unsealed: found.unsealed,
             directory_dirty: found.directory_dirty,
+            leftover: None,
             guards: 0,
             appends: 0,
             syncs_often: false,

@@ -10,7 +10,7 @@ use crate::log::{Log, LogConfig, Writer, durability, lost_sync, producer_snapsho
 use crate::segment::file_name::{FileKind, Suffix, parse_file_name};
 use crate::segment::indexes::Indexes;
 use crate::segment::memory_index::IndexSettings;
-use crate::segment::{ActiveSegment, NewSegment, Segment};
+use crate::segment::{ActiveSegment, NewSegment, Segment, remove_unused};
 use crate::span;
 use crate::sync::{Arc, MutexGuard, Ordering};
 use crate::types::{LeaderEpoch, Offset, Timestamp};
@@ -156,7 +156,7 @@ impl Log {
                 return Err(Error::corrupt(0, CorruptionReason::Layout(message)).located(&path, 0));
             }
             _ => {
-                let active = self.create_segment(writer.marks.end, 0)?;
+                let active = self.create_segment(writer, writer.marks.end, 0)?;
                 writer.directory_dirty = true;
                 let next = set.with_pushed(Arc::clone(active.segment()));
                 (active, next)
@@ -211,7 +211,15 @@ impl Log {
 
     /// Creates an empty segment at `base` with room for `first` bytes. The caller publishes it, and sees to it that the
     /// directory gets synced.
-    pub(super) fn create_segment(&self, base: Offset, first: u64) -> Result<ActiveSegment> {
+    pub(super) fn create_segment(
+        &self,
+        writer: &mut MutexGuard<'_, Writer>,
+        base: Offset,
+        first: u64,
+    ) -> Result<ActiveSegment> {
+        if writer.leftover.is_some_and(|leftover| leftover != base) {
+            self.remove_leftover(writer)?;
+        }
         // What is known of a former file of this name, which is durably gone, must not be taken for this one's; and of
         // others that are gone nothing need be known.
         let oldest = self.segments.load().segments().first().map(|oldest| oldest.base_offset());
@@ -221,7 +229,23 @@ impl Log {
             checkpoint.cut_segments.retain(|cut| stays(cut.base));
             (checkpoint != state.checkpoint).then_some(checkpoint)
         })?;
-        ActiveSegment::create(&self.directory, self.new_segment(base), first)
+        writer.leftover = Some(base);
+        let created = ActiveSegment::create(&self.directory, self.new_segment(base), first)?;
+        writer.leftover = None;
+        Ok(created)
+    }
+
+    /// Removes, durably, what a failed creation of a segment may have left: an opening would take it for where the
+    /// segment in front of it ends.
+    #[cold]
+    pub(super) fn remove_leftover(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
+        if let Some(base) = writer.leftover {
+            remove_unused(self.directory.as_ref(), base)?;
+            writer.directory_dirty = true;
+            self.sync_names(writer)?;
+            writer.leftover = None;
+        }
+        Ok(())
     }
 
     pub(super) fn new_segment(&self, base: Offset) -> NewSegment {
@@ -248,7 +272,7 @@ impl Log {
             return Err(Error::new(ErrorKind::InvalidArgument, format!("cannot roll to {base} below {log_end}")));
         }
         self.sync_names(writer)?;
-        let next = self.create_segment(base, first)?;
+        let next = self.create_segment(writer, base, first)?;
         let Some(tail) = writer.tail.as_mut() else { return Ok(()) };
         tail.producers.advance(base);
         let snapshot = tail.snapshot();

@@ -224,7 +224,7 @@ impl Log {
             set.segments()[cut.kept - 1].region().doom();
             self.directory.sync()?;
         }
-        let active = match self.create_segment(cut.at, 0) {
+        let active = match self.create_segment(writer, cut.at, 0) {
             Err(error) if error.kind() == ErrorKind::StorageFull => return Ok(None),
             created => created?,
         };

@@ -1,6 +1,6 @@
 //! The segment that takes appends.
 
-use crate::error::{Corruption, CorruptionReason, Error, ErrorKind, Result};
+use crate::error::{Corruption, CorruptionReason, ErrorKind, Result};
 use crate::io::{Directory, Region, Way};
 use crate::record::BatchHeader;
 use crate::record::batch_header::HEADER_LEN;
@@ -12,12 +12,18 @@ use crate::segment::transaction_index::TransactionIndex;
 use crate::sync::Arc;
 use crate::types::{Offset, Position, Timestamp};
 
-/// Whether what stands in the way of a new file is one that a crash left before anything was in it: if not, it is
-/// somebody's.
-fn check_stale(directory: &dyn Directory, name: &str, failed: Error) -> Result<()> {
-    let Ok(view) = directory.open_tail(name).and_then(|region| region.view()) else { return Err(failed) };
+/// Removes the log file of a segment that was begun and never written to, if there is one.
+///
+/// # Errors
+/// [`ErrorKind::Corruption`] if something was written to it: it is somebody's. What opening and removing it can answer.
+pub(crate) fn remove_unused(directory: &dyn Directory, base: Offset) -> Result<()> {
+    let name = file_name(base, FileKind::Log);
+    let view = match directory.open_tail(&name).and_then(|region| region.view()) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        view => view?,
+    };
     if view.iter().take(HEADER_LEN).all(|byte| *byte == 0) {
-        return Ok(());
+        return directory.unlink(&name);
     }
     let path = Some(directory.path().join(name));
     let reason = CorruptionReason::Layout("stands where a segment is to begin, and is not empty".to_owned());
@@ -63,22 +69,23 @@ impl ActiveSegment {
     /// Creates an empty segment, with room for a first batch of `first` bytes. Not durable yet.
     ///
     /// # Errors
-    /// Leaves nothing behind: [`ErrorKind::StorageFull`] and what creating a file can
-    /// answer.
+    /// [`ErrorKind::StorageFull`] and what creating a file can answer. It may leave an unused file behind, where that
+    /// cannot be removed; and that it was removed is not durable.
     pub(crate) fn create(directory: &Arc<dyn Directory>, new: NewSegment, first: u64) -> Result<Self> {
         let name = file_name(new.base, FileKind::Log);
         let new = NewSegment { capacity: new.capacity.max(first), ..new };
         let create = || directory.create(&name, new.capacity);
         let region = match create() {
-            Err(error) if error.kind() == ErrorKind::Io => {
-                check_stale(directory.as_ref(), &name, error)?;
-                directory.unlink(&name)?;
-                create()?
-            }
+            // One that a crash or a failed roll left stands in the way.
+            Err(error) if error.kind() == ErrorKind::Io => match remove_unused(directory.as_ref(), new.base) {
+                Err(foreign) if foreign.kind() == ErrorKind::Corruption => return Err(foreign),
+                Err(_) => return Err(error),
+                Ok(()) => create()?,
+            },
             created => created?,
         };
         if let Err(error) = region.reserve(first) {
-            directory.unlink(&name)?;
+            directory.unlink(&name).ok();
             return Err(error);
         }
         Ok(Self::over(directory, region, IndexWriter::new(new.base, new.settings), Some(TransactionIndex::new()), new))

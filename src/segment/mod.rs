@@ -18,7 +18,7 @@ mod segment;
 mod verified;
 pub(crate) mod walk;
 
-pub(crate) use active::{ActiveSegment, NewSegment};
+pub(crate) use active::{ActiveSegment, NewSegment, remove_unused};
 pub(crate) use search::{Fetch, Timed};
 pub use segment::Segment;
 pub(crate) use segment::SegmentParts;

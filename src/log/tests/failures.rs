@@ -127,6 +127,51 @@ fn a_roll_below_the_log_end_is_refused() {
     assert_eq!(values(&log, ReadUpTo::Written), numbered(0..5));
 }
 
+/// A roll found no room, and the file that it had created could not be removed. The records that then went into the old
+/// segment were passed over by the next opening, synced as they were: the file said that the old segment ends there.
+#[test]
+fn what_a_failed_roll_leaves_behind_costs_no_record() {
+    for (unlinks, lost_power) in [(0, false), (1, false), (2, false), (0, true), (1, true)] {
+        let disk = SimDisk::new();
+        let log = open(&disk, UNCLEAN);
+        fill(&log, 0..3);
+        disk.fail(Fault::next(Call::Reserve, Failure::Full));
+        disk.fail(device(Call::Unlink, ".log").times(unlinks));
+        assert_eq!(
+            log.append(&batch(&[&"x".repeat(850)]), AppendOrigin::Client).unwrap_err().kind(),
+            ErrorKind::StorageFull
+        );
+        for _ in 1..unlinks {
+            let refused = log.append(&batch(&["refused"]), AppendOrigin::Client).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Io, "{refused}");
+        }
+        fill(&log, 3..6);
+        assert_eq!(log.segments().len(), 1);
+        log.sync().unwrap();
+        log.shut();
+        let mode = if lost_power { CrashMode::PowerCut(POWER_LOST) } else { CrashMode::Kill };
+        let state = disk.crash_state(&mut Random::new(1), mode);
+        assert_eq!(values(&open(&state, UNCLEAN), ReadUpTo::Written), numbered(0..6), "{unlinks} {lost_power}");
+    }
+}
+
+/// The same where the file was removed, but not durably: the power brought it back.
+#[test]
+fn what_a_failed_roll_removed_stays_removed() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..3);
+    log.sync().unwrap();
+    disk.fail(Fault::next(Call::Reserve, Failure::Full));
+    log.append(&batch(&[&"x".repeat(850)]), AppendOrigin::Client).unwrap_err();
+    fill(&log, 3..6);
+    log.sync().unwrap();
+    log.shut();
+    for state in disk.exhaustive_states(1_000) {
+        assert_eq!(values(&open(&state, UNCLEAN), ReadUpTo::Written), numbered(0..6));
+    }
+}
+
 /// Nobody noted that a sync of an opening had failed: the next opening read what the kernel showed, synced it with
 /// success, as the kernel called it clean, and the records that it called durable were gone with the power.
 #[test]
