@@ -14,6 +14,7 @@ use keys::{KEYS, Key};
 /// Which old records go: whole segments that are due, all but the last of each key, both, or none. Kafka's
 /// `cleanup.policy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct CleanupPolicy {
     /// Segments that are too old or too many are removed.
     pub delete: bool,
@@ -23,6 +24,7 @@ pub struct CleanupPolicy {
 
 /// How batches are stored. Kafka's `compression.type`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum TopicCompression {
     /// As the producer sent them.
     #[default]
@@ -33,6 +35,7 @@ pub enum TopicCompression {
 
 /// What the high watermark of a partition without replication follows. `high.watermark`, which Kafka does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum HighWatermark {
     /// The log end: what is below survives the process.
     #[default]
@@ -43,6 +46,7 @@ pub enum HighWatermark {
 
 /// When a log is synced without being asked. Both may be set, and neither.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FlushPolicy {
     /// Once this many records are not synced.
     pub records: Option<u64>,

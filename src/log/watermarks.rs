@@ -5,6 +5,7 @@ use crate::types::{Isolation, Offset, ReadUpTo};
 
 /// The marks at one moment. All are exclusive ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Marks {
     /// Below it no transaction is open, and none aborted that a reader could not know of.
     pub last_stable: Offset,

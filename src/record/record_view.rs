@@ -58,6 +58,7 @@ impl<'a> RecordView<'a> {
 
 /// A header of a record in a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HeaderView<'a> {
     /// The name.
     pub name: &'a str,

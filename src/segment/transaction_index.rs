@@ -13,6 +13,7 @@ const VERSION: i16 = 0;
 
 /// A transaction that was aborted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AbortedTransaction {
     /// Whose it was.
     pub producer_id: ProducerId,

@@ -1,5 +1,6 @@
 /// How far a reader sees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ReadUpTo {
     /// All that is written: survives this process, not a power cut. Kafka's `LOG_END`.
     Written,

@@ -18,6 +18,7 @@ use crate::error::{CorruptionReason, Error, ErrorKind, Result};
 /// All are listed whatever is compiled in; using one whose feature is off is
 /// [`ErrorKind::UnsupportedCompression`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Compression {
     /// Not at all.
     #[default]
