@@ -8,6 +8,7 @@
 mod support;
 
 mod arguments;
+mod compact;
 mod consume;
 mod damage;
 mod dump;

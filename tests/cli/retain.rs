@@ -91,3 +91,15 @@ fn a_shells_clock_makes_segments_due_and_removes_none() {
     assert_eq!(shell.ok("offsets t 0")["log_start"], 1);
     shell.quit();
 }
+
+/// What one partition answered was all that was told, and what had been removed of the others was not.
+#[test]
+fn a_partition_that_cannot_be_retained_is_told_behind_what_the_others_did() {
+    let (dir, _) = filled("retain-damage", false);
+    let bytes = bytes_of(&dir);
+    std::fs::remove_dir_all(dir.join("t-0")).unwrap();
+    let ran = run(at(&dir, &["retain", "--json"]));
+    ran.failed(1, "Corruption");
+    assert!(ran.last_error().contains("t-0"), "{}", ran.last_error());
+    assert_eq!(json_lines(&ran.out), [json!({"segments": 3, "bytes": bytes})]);
+}

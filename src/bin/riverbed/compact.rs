@@ -2,13 +2,14 @@
 
 use std::io::Write;
 
-use riverbed::{Cleanable, TopicPartition};
+use riverbed::{Cleanable, Compacted, Topic, TopicPartition};
 
 use crate::context::Context;
 use crate::data_dir;
 use crate::failure::{Outcome, Stop};
 use crate::json::Object;
 use crate::numbers::counted;
+use crate::partitions;
 use crate::table::{self, table};
 
 /// `compact [--dry-run]`.
@@ -21,23 +22,33 @@ pub struct Args {
 
 /// Compacts, and tells what came of it; or lists.
 pub fn run(args: &Args, context: &Context, out: &mut dyn Write) -> Outcome {
-    let text = if args.dry_run { list(context)? } else { compact(context)? };
-    out.write_all(text.as_bytes()).map_err(|error| Stop::output(&error))
+    if !args.dry_run {
+        return compact(context, out);
+    }
+    out.write_all(list(context)?.as_bytes()).map_err(|error| Stop::output(&error))
 }
 
-fn compact(context: &Context) -> Outcome<String> {
+fn compact(context: &Context, out: &mut dyn Write) -> Outcome {
     let store = data_dir::open_to_change(context.dir()?)?;
-    let done = store.compact()?;
-    store.close()?;
-    if context.json {
+    let mut done = Compacted::default();
+    let is_compacted =
+        |topic: &Topic| topic.config().get("cleanup.policy").is_some_and(|policy| policy.contains("compact"));
+    let failures = partitions::each(&store, context, is_compacted, |_, _, partition| {
+        done = done.plus(partition.compact()?);
+        Ok(())
+    })?;
+    let text = if context.json {
         let line = Object::new().with("segments", done.segments).with("bytes_before", done.bytes_before);
-        let line = line.with("bytes_after", done.bytes_after).with("records_removed", done.records_removed);
-        return Ok(format!("{line}\n"));
-    }
-    let (before, after) = (table::bytes(done.bytes_before), table::bytes(done.bytes_after));
-    let segments = counted(done.segments, "segment", "segments");
-    let records = counted(done.records_removed, "record", "records");
-    Ok(format!("rewrote {segments}, {before} to {after}, without {records}\n"))
+        line.with("bytes_after", done.bytes_after).with("records_removed", done.records_removed).to_string()
+    } else {
+        let (before, after) = (table::bytes(done.bytes_before), table::bytes(done.bytes_after));
+        let segments = counted(done.segments, "segment", "segments");
+        let records = counted(done.records_removed, "record", "records");
+        format!("rewrote {segments}, {before} to {after}, without {records}")
+    };
+    writeln!(out, "{text}").map_err(|error| Stop::output(&error))?;
+    failures.tell()?;
+    Ok(store.close()?)
 }
 
 fn list(context: &Context) -> Outcome<String> {

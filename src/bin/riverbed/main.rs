@@ -18,6 +18,7 @@ mod json;
 mod lines;
 mod numbers;
 mod output;
+mod partitions;
 mod produce;
 mod progress;
 mod records;

@@ -2,13 +2,14 @@
 
 use std::io::Write;
 
-use riverbed::{DueSegment, RetentionReason, TopicPartition};
+use riverbed::{DueSegment, RetentionReason, Topic, TopicPartition};
 
 use crate::context::Context;
 use crate::data_dir;
 use crate::failure::{Outcome, Stop};
 use crate::json::Object;
 use crate::numbers::counted;
+use crate::partitions;
 use crate::table::{self, table};
 
 /// `retain [--dry-run]`.
@@ -21,20 +22,30 @@ pub struct Args {
 
 /// Removes, and tells how much; or lists.
 pub fn run(args: &Args, context: &Context, out: &mut dyn Write) -> Outcome {
-    let text = if args.dry_run { list(context)? } else { remove(context)? };
-    out.write_all(text.as_bytes()).map_err(|error| Stop::output(&error))
+    if !args.dry_run {
+        return remove(context, out);
+    }
+    out.write_all(list(context)?.as_bytes()).map_err(|error| Stop::output(&error))
 }
 
-fn remove(context: &Context) -> Outcome<String> {
+fn remove(context: &Context, out: &mut dyn Write) -> Outcome {
     let store = data_dir::open_to_change(context.dir()?)?;
-    let removed = store.retain()?;
-    store.close()?;
-    Ok(if context.json {
-        let line = Object::new().with("segments", removed.segments).with("bytes", removed.bytes);
-        format!("{line}\n")
+    let (mut segments, mut bytes) = (0, 0);
+    let every = |_: &Topic| true;
+    let failures = partitions::each(&store, context, every, |_, _, partition| {
+        let removed = partition.retain()?;
+        segments += removed.segments;
+        bytes += removed.bytes;
+        Ok(())
+    })?;
+    let text = if context.json {
+        Object::new().with("segments", segments).with("bytes", bytes).to_string()
     } else {
-        format!("removed {}\n", sum(removed.segments, removed.bytes))
-    })
+        format!("removed {}", sum(segments, bytes))
+    };
+    writeln!(out, "{text}").map_err(|error| Stop::output(&error))?;
+    failures.tell()?;
+    Ok(store.close()?)
 }
 
 fn list(context: &Context) -> Outcome<String> {

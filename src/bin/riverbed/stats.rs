@@ -1,4 +1,4 @@
-//! `riverbed stats`: topics, partitions, segments, bytes, offsets, rates.
+//! `riverbed stats`: topics, partitions, segments, bytes, offsets, dirty ratios, rates, damage.
 
 use std::io::Write;
 
@@ -22,13 +22,21 @@ pub fn run(context: &Context, out: &mut dyn Write) -> Outcome {
     for stats in &partitions {
         rows.push((stats, Rates::of(&store, stats)));
     }
+    let recovery = store.recovery();
+    let damage: Vec<_> = recovery.iter().filter_map(|(id, found)| Some((id, found.damage.first()?))).collect();
     let text: String = if context.json {
         let closed = not_open.iter().map(|(partition, error)| place(partition).with("error", error.to_string()));
-        let open = rows.iter().map(|(stats, rates)| json(stats, *rates));
+        let open = rows.iter().map(|(stats, rates)| {
+            let damaged = damage.iter().find(|(id, _)| **id == stats.partition);
+            json(stats, *rates, damaged.map(|(_, damage)| damage.to_string()))
+        });
         open.chain(closed).map(|line| format!("{line}\n")).collect()
     } else {
         let closed = not_open.iter().map(|(partition, error)| format!("{partition} could not be opened: {error}\n"));
-        for_people(&rows) + &closed.collect::<String>()
+        let is_open = |id: &TopicPartition| partitions.iter().any(|stats| stats.partition == *id);
+        let damaged = damage.iter().filter(|(id, _)| is_open(id));
+        let damaged = damaged.map(|(partition, damage)| format!("{partition} is damaged: {damage}\n"));
+        for_people(&rows) + &damaged.collect::<String>() + &closed.collect::<String>()
     };
     out.write_all(text.as_bytes()).map_err(|error| Stop::output(&error))
 }
@@ -68,9 +76,10 @@ fn place(partition: &TopicPartition) -> Object {
     Object::new().with("topic", partition.topic.as_str()).with("partition", partition.partition.get())
 }
 
-fn json(stats: &PartitionStats, rates: Option<Rates>) -> Object {
+/// Of a partition that is open; `damage` is what opening found in it.
+fn json(stats: &PartitionStats, rates: Option<Rates>, damage: Option<String>) -> Object {
     place(&stats.partition)
-        .with("error", None::<String>)
+        .with("error", damage)
         .with("segments", stats.segments)
         .with("bytes", stats.bytes)
         .with("log_start", stats.log_start.get())
@@ -80,6 +89,7 @@ fn json(stats: &PartitionStats, rates: Option<Rates>) -> Object {
         .with("log_end", stats.marks.end.get())
         .with("producers", stats.producers)
         .with("late_transactions", stats.late_transactions)
+        .with("dirty_ratio", stats.cleanable.map(|cleanable| cleanable.dirty_ratio()))
         .with("records_per_second", rates.map(|rates| rates.records))
         .with("bytes_per_second", rates.map(|rates| rates.bytes))
 }
@@ -100,6 +110,7 @@ fn for_people(rows: &[(&PartitionStats, Option<Rates>)]) -> String {
             stats.marks.end.to_string(),
             stats.producers.map_or_else(|| "-".into(), |known| known.to_string()),
             stats.late_transactions.to_string(),
+            stats.cleanable.map_or_else(|| "-".into(), |cleanable| format!("{:.2}", cleanable.dirty_ratio())),
             rate(|rates| rates.records),
             rate(|rates| rates.bytes),
         ]
@@ -116,6 +127,7 @@ fn for_people(rows: &[(&PartitionStats, Option<Rates>)]) -> String {
         ">log end",
         ">producers",
         ">late transactions",
+        ">dirty ratio",
         ">records/s",
         ">bytes/s",
     ];
