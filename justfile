@@ -18,6 +18,10 @@ kafka-oracle:
 kafka-node:
     scripts/kafka-node
 
+# Kafka's cleaner and ours over the same segments
+kafka-compaction:
+    scripts/kafka-compaction
+
 # every target of fuzz/, so many seconds each
 fuzz seconds="60" *targets:
     scripts/fuzz {{seconds}} {{targets}}

@@ -19,7 +19,20 @@ use support::{TestDir, copy_dir, golden};
 /// Offset to key and value, in text.
 type Contents = BTreeMap<u64, (Vec<u8>, Option<Vec<u8>>)>;
 
-const TOPICS: [&str; 7] = ["none", "gzip", "snappy", "lz4", "zstd", "producers", "transactions"];
+/// What is written to them; those that are swept have been compacted before, and the horizons have passed that this set.
+const TOPICS: [&str; 11] = [
+    "none",
+    "gzip",
+    "snappy",
+    "lz4",
+    "zstd",
+    "producers",
+    "transactions",
+    "undecided",
+    "swept-none",
+    "swept-producers",
+    "swept-transactions",
+];
 
 /// When the records are written: Kafka's cleaner, by its own clock, is to know the same producers.
 fn now() -> i64 {
@@ -28,7 +41,12 @@ fn now() -> i64 {
 }
 
 fn store(path: &Path) -> Store {
-    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp::from_millis(now())));
+    store_after(path, 0)
+}
+
+/// So long after the records were written.
+fn store_after(path: &Path, millis: i64) -> Store {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp::from_millis(now() + millis)));
     StoreConfig::default().clock(clock).open(path).unwrap()
 }
 
@@ -70,14 +88,16 @@ fn compacted(contents: &Contents, to: u64) -> Contents {
     contents.iter().filter(|(offset, (key, _))| stays(offset, key)).map(|(o, r)| (*o, r.clone())).collect()
 }
 
-/// Writes a topic of drawn keys, values and tombstones. A producer's number 0 is nobody.
-fn fill(partition: &Partition, topic: &str, random: &mut Random) {
-    let codec = Compression::from_name(topic).unwrap_or_default();
-    let mut sequences: BTreeMap<i64, i32> = BTreeMap::new();
-    for batch in 0..400_i64 {
-        let producer = match topic {
+/// Writes a topic of drawn keys, values and tombstones, in `batches` batches. A producer's number 0 is nobody; `sequences`
+/// tells what the others send next.
+fn fill(partition: &Partition, topic: &str, batches: i64, sequences: &mut BTreeMap<i64, i32>, random: &mut Random) {
+    let kind = topic.trim_start_matches("swept-");
+    let codec = Compression::from_name(kind).unwrap_or_default();
+    let is_transactional = matches!(kind, "transactions" | "undecided");
+    for batch in 0..batches {
+        let producer = match kind {
             "producers" => random.below(4) as i64,
-            "transactions" => 1 + random.below(3) as i64,
+            _ if is_transactional => 1 + random.below(3) as i64,
             _ => 0,
         };
         let mut builder = BatchBuilder::new();
@@ -85,22 +105,22 @@ fn fill(partition: &Partition, topic: &str, random: &mut Random) {
         if producer > 0 {
             let sequence = *sequences.entry(producer).or_insert(0);
             builder.producer(ProducerId::new(producer), ProducerEpoch::new(0), Sequence::new(sequence));
-            builder.transactional(topic == "transactions");
+            builder.transactional(is_transactional);
         }
         let records = 1 + random.below(6);
         for _ in 0..records {
-            let key = format!("key-{}", random.below(60));
+            let key = format!("key-{}", if random.one_in(3) { random.below(2_000) } else { random.below(60) });
             let value = (!random.one_in(5)).then(|| format!("value {} of batch {batch}", random.bits()));
             let time = Timestamp::from_millis(now() - 400 + batch);
             builder.push(&Record::new().key(&key).value(value).header("from", topic).timestamp(time), time).unwrap();
         }
         partition.append(builder.finish().unwrap().unwrap()).unwrap();
         *sequences.entry(producer).or_insert(0) += i32::try_from(records).unwrap();
-        if topic == "transactions" && random.one_in(3) {
+        if is_transactional && random.one_in(3) {
             end(partition, producer, random.one_in(2));
         }
     }
-    if topic == "transactions" {
+    if kind == "transactions" {
         (1..4).for_each(|producer| end(partition, producer, true));
     }
     partition.roll().unwrap();
@@ -124,20 +144,27 @@ fn end(partition: &Partition, producer: i64, commits: bool) {
 /// What is left here is what `scripts/kafka-compaction` gives to Kafka's cleaner, too.
 #[test]
 fn stores_of_all_kinds_keep_the_last_record_of_each_key() {
-    let (before, after) = (TestDir::new("compaction-before"), TestDir::new("compaction-after"));
+    let dir = |name| TestDir::kept_in("RIVERBED_KEEP_COMPACTION", name);
+    let (before, after) = (dir("compaction-before"), dir("compaction-after"));
     let seed = support::random::seed();
     println!("RIVERBED_SEED={seed} cargo test --test compacting stores_of_all_kinds");
     let mut random = Random::new(seed);
     let writing = store(before.path());
     for topic in TOPICS {
         let config = TopicConfig::default().set("cleanup.policy", "compact").unwrap();
-        let config = config.set("segment.bytes", "20000").unwrap();
+        let config = config.set("segment.bytes", "20000").and_then(|c| c.set("delete.retention.ms", "1000")).unwrap();
         let partition = writing.create_topic(topic, config).unwrap().partition(0).unwrap();
-        fill(&partition, topic, &mut random);
+        let mut sequences = BTreeMap::new();
+        fill(&partition, topic, 400, &mut sequences, &mut random);
+        if topic.starts_with("swept-") {
+            assert!(partition.compact().unwrap().records_removed > 0, "{topic}");
+            fill(&partition, topic, 200, &mut sequences, &mut random);
+        }
     }
     writing.close().unwrap();
     copy_dir(before.path(), after.path());
-    let (old, new) = (store(before.path()), store(after.path()));
+    // An hour later: the horizons of what was swept have passed.
+    let (old, new) = (store_after(before.path(), 3_600_000), store_after(after.path(), 3_600_000));
     let mut total = Compacted::default();
     for topic in TOPICS {
         let of = |store: &Store| store.topic(topic).unwrap().partition(0).unwrap();
@@ -146,7 +173,12 @@ fn stores_of_all_kinds_keep_the_last_record_of_each_key() {
         let done = new.compact().unwrap();
         assert!(done.bytes_after < done.bytes_before, "{topic}: {done:?}");
         total = total.plus(done);
-        let (found, expected) = (contents(&new), compacted(&old, end));
+        let (found, mut expected) = (contents(&new), compacted(&old, end));
+        if topic.starts_with("swept-") {
+            let kept = expected.len();
+            expected.retain(|offset, (_, value)| value.is_some() || found.contains_key(offset));
+            assert!(expected.len() < kept, "{topic}: no tombstone went");
+        }
         assert!(found == expected, "{topic}: {:?} of {:?}", found.keys(), expected.keys());
         assert_eq!(new.compact().unwrap(), Compacted::default(), "{topic}");
         assert_eq!(new.cleanable().unwrap().cleanable_bytes, 0, "{topic}");
@@ -155,8 +187,8 @@ fn stores_of_all_kinds_keep_the_last_record_of_each_key() {
     new.close().unwrap();
     old.close().unwrap();
     let cleaned = std::fs::read_to_string(after.join("cleaner-offset-checkpoint")).unwrap();
-    assert_eq!(cleaned.lines().nth(1), Some("7"), "{cleaned}");
-    let again = store(after.path());
+    assert_eq!(cleaned.lines().nth(1), Some("11"), "{cleaned}");
+    let again = store_after(after.path(), 3_600_000);
     assert!(again.recovery().is_empty(), "{:?}", again.recovery());
     assert_eq!(again.compact().unwrap(), Compacted::default(), "nothing is left after reopening");
     again.close().unwrap();
@@ -165,7 +197,7 @@ fn stores_of_all_kinds_keep_the_last_record_of_each_key() {
 /// Directories that Kafka's cleaner has left are compacted again: what they say stays the same.
 #[test]
 fn what_kafka_has_compacted_is_compacted_again() {
-    let dir = TestDir::new("compaction-golden");
+    let dir = TestDir::scratch("compaction-golden");
     copy_dir(&golden().join("log"), dir.path());
     Store::adopt(dir.path()).unwrap();
     let store = store(dir.path());

@@ -7,7 +7,7 @@ use crate::support::TestDir;
 
 /// Three keys, twenty times over, and a topic that is not compacted.
 fn filled(name: &str) -> TestDir {
-    let dir = TestDir::new(name);
+    let dir = TestDir::scratch(name);
     let mut shell = Shell::open(dir.path(), &[]);
     shell.ok("create prices 1 cleanup.policy=compact segment.bytes=1000");
     shell.ok("create events 1 segment.bytes=1000");
@@ -51,7 +51,7 @@ fn the_last_record_of_each_key_stays() {
 
 #[test]
 fn the_shell_answers_with_segments_and_bytes() {
-    let dir = TestDir::new("compact-line");
+    let dir = TestDir::scratch("compact-line");
     let mut shell = Shell::open(dir.path(), &["--clock"]);
     shell.ok("clock 1000000");
     shell.ok("create t 1 cleanup.policy=compact delete.retention.ms=5000");

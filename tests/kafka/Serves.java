@@ -22,6 +22,7 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
  * Asks a running node for what riverbed wrote.
  *
  *   create NODE TOPIC…             topics of one partition that keep everything
+ *   compacted NODE TOPIC…          topics of one partition that are compacted as soon as anything is dirty
  *   compare NODE TOPIC=LISTING…    every record equals the listing, a line of `riverbed consume --json` each
  */
 public final class Serves {
@@ -31,8 +32,12 @@ public final class Serves {
         Properties node = new Properties();
         node.put("bootstrap.servers", arguments[1]);
         List<String> rest = Arrays.asList(arguments).subList(2, arguments.length);
+        Map<String, String> large = Map.of("retention.ms", "-1", "max.message.bytes", "16777216");
         if (arguments[0].equals("create")) {
-            create(node, rest);
+            create(node, rest, large);
+        } else if (arguments[0].equals("compacted")) {
+            create(node, rest, Map.of("cleanup.policy", "compact", "internal.segment.bytes", "20000",
+                "min.cleanable.dirty.ratio", "0.0001", "delete.retention.ms", "86400000"));
         } else {
             boolean equal = true;
             for (String pair : rest) {
@@ -43,12 +48,11 @@ public final class Serves {
         }
     }
 
-    private static void create(Properties node, List<String> names) throws Exception {
-        Map<String, String> keepAll = Map.of("retention.ms", "-1", "max.message.bytes", "16777216");
+    private static void create(Properties node, List<String> names, Map<String, String> configs) throws Exception {
         try (Admin admin = Admin.create(node)) {
             List<NewTopic> topics = new ArrayList<>();
             for (String name : names) {
-                topics.add(new NewTopic(name, 1, (short) 1).configs(keepAll));
+                topics.add(new NewTopic(name, 1, (short) 1).configs(configs));
             }
             admin.createTopics(topics).all().get();
         }

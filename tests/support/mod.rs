@@ -25,7 +25,12 @@ pub struct TestDir {
 impl TestDir {
     /// A new, empty directory. `name` is for people who look at what was kept: the test's name, say.
     pub fn new(name: &str) -> Self {
-        match std::env::var_os("RIVERBED_KEEP_DIRS") {
+        Self::kept_in("RIVERBED_KEEP_DIRS", name)
+    }
+
+    /// One that is kept if the environment variable `variable` names a directory for it.
+    pub fn kept_in(variable: &str, name: &str) -> Self {
+        match std::env::var_os(variable) {
             Some(root) => Self { path: create(Path::new(&root), name), keep: true },
             None => Self::scratch(name),
         }
