@@ -26,6 +26,9 @@ pub struct StoreConfig {
     pub(super) compaction_check_interval: Duration,
     pub(super) before_removal: BeforeRemoval,
     pub(super) cleaner: CleanerConfig,
+    /// Whether there is nobody in the background: what is to be done there waits for the test to ask for it.
+    #[cfg(test)]
+    pub(super) threadless: bool,
 }
 
 impl Default for StoreConfig {
@@ -42,6 +45,8 @@ impl Default for StoreConfig {
             compaction_check_interval: Duration::from_secs(15),
             before_removal: BeforeRemoval::default(),
             cleaner: CleanerConfig::default(),
+            #[cfg(test)]
+            threadless: false,
         }
     }
 }
@@ -54,6 +59,22 @@ impl StoreConfig {
         }
         let limits = Budget::of_process().stats();
         Budget::new(self.max_descriptors.unwrap_or(limits.descriptors_max), self.max_maps.unwrap_or(limits.maps_max))
+    }
+
+    /// Without threads of its own, so that a run can be repeated: see [`Store::run_background`].
+    #[cfg(test)]
+    pub(crate) fn threadless(mut self) -> Self {
+        self.threadless = true;
+        self.maintenance = false;
+        self
+    }
+
+    /// Whether the store has a thread that syncs in the background.
+    pub(super) fn has_flusher(&self) -> bool {
+        #[cfg(test)]
+        return !self.threadless;
+        #[cfg(not(test))]
+        true
     }
 
     /// Opens, or creates, the store in the directory at `path` for writing.

@@ -157,6 +157,20 @@ impl Flusher {
         }
     }
 
+    /// Does all that there is to do now, where there is no thread for it.
+    #[cfg(test)]
+    pub(super) fn run_queued(&self) {
+        loop {
+            let next = self.queue.lock().pop(self.clock.monotonic());
+            match next {
+                Some((Job::Sync, partition)) => self.sync(&partition),
+                Some((Job::Zero, partition)) => drop(partition.zero_ahead()),
+                Some((Job::Checkpoint, partition)) => self.checkpoint(&partition),
+                None => return,
+            }
+        }
+    }
+
     /// Bytes that are written and not synced.
     pub(super) fn unsynced_bytes(&self) -> u64 {
         self.unsynced.bytes()

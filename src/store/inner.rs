@@ -137,7 +137,9 @@ impl Inner {
     fn workers(self: &Arc<Self>) -> Result<()> {
         let mut admin = self.admin.lock();
         let flusher = Arc::clone(&self.flusher);
-        admin.workers.push(Worker::start("riverbed-flush", move || flusher.run())?);
+        if self.config.has_flusher() {
+            admin.workers.push(Worker::start("riverbed-flush", move || flusher.run())?);
+        }
         if self.config.maintenance {
             for chore in self.chores() {
                 admin.workers.push(chore.start(Arc::downgrade(self))?);
@@ -146,7 +148,11 @@ impl Inner {
         Ok(())
     }
 
-    fn open_for_reading(directory: Arc<dyn Directory>, config: StoreConfig, budget: Arc<Budget>) -> Result<Arc<Self>> {
+    pub(super) fn open_for_reading(
+        directory: Arc<dyn Directory>,
+        config: StoreConfig,
+        budget: Arc<Budget>,
+    ) -> Result<Arc<Self>> {
         let inner = Self::new(directory, config, budget, OpenMode::ReadOnly);
         let (registry, left, numbers) = inner.look()?;
         inner.open_topics(&registry, &left, &numbers)?;

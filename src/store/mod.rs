@@ -82,6 +82,19 @@ impl Store {
         Ok(Self(Arc::new(Handle(inner))))
     }
 
+    /// Opens the store in `directory` read-only, wherever that is.
+    #[cfg(test)]
+    pub(crate) fn open_read_only_on(directory: Arc<dyn crate::io::Directory>, config: StoreConfig) -> Result<Self> {
+        let inner = Inner::open_for_reading(directory, config, crate::io::Budget::new(1000, 1000))?;
+        Ok(Self(Arc::new(Handle(inner))))
+    }
+
+    /// Does on the calling thread what the store's own would have done by now.
+    #[cfg(test)]
+    pub(crate) fn run_background(&self) {
+        self.0.0.flusher.run_queued();
+    }
+
     /// Opens the store in the directory at `path` for writing, with default settings; creates it if there is none.
     ///
     /// After a crash every partition is recovered: see [`Store::recovery`].

@@ -11,3 +11,5 @@ mod crash;
     )
 )]
 pub mod fuzz;
+#[cfg(test)]
+mod model;
