@@ -346,9 +346,10 @@ impl<'a> Opening<'a> {
         error.corruption().cloned().unwrap_or_else(unreadable)
     }
 
-    /// State from the newest snapshot at or below `end`.
+    /// State from the newest snapshot at or below `end` that the segments follow.
     pub(super) fn replay_from(&self, end: Offset) -> Result<Replay> {
-        Replay::start(self.directory.as_ref(), &self.layout.snapshots, end, self.options.clock.now())
+        let first = self.layout.segments.first().map_or(end, |first| first.base);
+        Replay::start(self.directory.as_ref(), &self.layout.snapshots, &(first..=end), self.options.clock.now())
     }
 
     fn recovered(&self, same_power: bool) -> Result<Found> {

@@ -1,5 +1,7 @@
 //! Producer state and epochs as the batches tell them: from the newest snapshot on, batch by batch.
 
+use std::ops::RangeInclusive;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Directory, Look};
 use crate::log::epoch_cache::{self, LeaderEpochCache};
@@ -33,10 +35,18 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    /// Starts at the newest snapshot at or below `end` that can be read, or else at the beginning. Producers that have
+    /// Starts at the newest snapshot in `replayable` that can be read, or else at the beginning. Producers that have
     /// expired by `now` are left out.
-    pub(super) fn start(directory: &dyn Directory, snapshots: &[Offset], end: Offset, now: Timestamp) -> Result<Self> {
-        for offset in snapshots.iter().rev().filter(|offset| **offset <= end) {
+    ///
+    /// From each offset in `replayable` on, all batches are there: a snapshot below them tells of transactions whose ends
+    /// are deleted. (`ProducerStateManager.truncateAndReload`)
+    pub(super) fn start(
+        directory: &dyn Directory,
+        snapshots: &[Offset],
+        replayable: &RangeInclusive<Offset>,
+        now: Timestamp,
+    ) -> Result<Self> {
+        for offset in snapshots.iter().rev().filter(|offset| replayable.contains(offset)) {
             let bytes = match directory.read(&file_name(*offset, FileKind::Snapshot), SNAPSHOT_MAX) {
                 Ok(bytes) => bytes,
                 Err(error) if unusable(&error) => continue,
@@ -154,7 +164,8 @@ pub(super) fn aborted(
     let index = TransactionIndex::new();
     let Some((last, before)) = segments.split_last() else { return Ok(index) };
     // Whoever has expired since had not when the marker came.
-    let mut replay = Replay::start(directory, snapshots, last.base_offset(), Timestamp::from_millis(0))?;
+    let first = before.first().unwrap_or(last).base_offset();
+    let mut replay = Replay::start(directory, snapshots, &(first..=last.base_offset()), Timestamp::from_millis(0))?;
     for (place, segment) in before.iter().enumerate() {
         replay.segment(segment, segments[place + 1].base_offset())?;
     }

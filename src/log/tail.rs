@@ -110,7 +110,9 @@ impl Log {
         }
         let set = self.segments.load();
         let snapshots = self.snapshots()?;
-        let mut replay = Replay::start(self.directory.as_ref(), &snapshots, writer.marks.end, self.clock.now())?;
+        let end = writer.marks.end;
+        let first = set.segments().first().map_or(end, |first| first.base_offset());
+        let mut replay = Replay::start(self.directory.as_ref(), &snapshots, &(first..=end), self.clock.now())?;
         replay.load_epochs(self.directory.as_ref(), set.log_start(), writer.marks.end)?;
         for (index, segment) in set.segments().iter().enumerate() {
             replay.segment(segment, set.end_of(index, writer.marks.end))?;

@@ -249,7 +249,8 @@ impl Log {
 
     /// Producers and epochs as they were at the cut.
     fn replay_to(&self, kept: &[Arc<Segment>], end: Offset, writer: &mut MutexGuard<'_, Writer>) -> Result<Replay> {
-        let mut replay = Replay::start(self.directory.as_ref(), &self.snapshots()?, end, self.clock.now())?;
+        let first = kept.first().map_or(end, |first| first.base_offset());
+        let mut replay = Replay::start(self.directory.as_ref(), &self.snapshots()?, &(first..=end), self.clock.now())?;
         if let Some(tail) = writer.tail.as_ref() {
             replay.epochs = tail.epochs.clone();
             replay.epochs_dirty = true;

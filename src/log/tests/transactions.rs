@@ -139,3 +139,48 @@ fn an_abort_whose_index_cannot_be_written_is_not_stable() {
     log.sync().unwrap();
     assert_eq!((log.last_stable_offset(), aborted(&log)), (Offset::new(2), vec![7]));
 }
+
+/// A snapshot told of an open transaction; its end, behind the snapshot, was deleted with its records. Whoever took the
+/// snapshot up again, a cut or a recovery, took the transaction for open, and readers of committed records waited for ever.
+#[test]
+fn a_transaction_that_was_deleted_is_not_open_again() {
+    for cuts in [false, true] {
+        let disk = SimDisk::new();
+        let log = open(&disk, UNCLEAN);
+        begin_one(&log);
+        let ends = log.close().unwrap().unwrap();
+        let log = open(&disk, LastClose::Clean(ends));
+        end(&log, TransactionResult::Abort);
+        log.delete_records(..Offset::new(2)).unwrap();
+        append(&log, &["x"]);
+        let log = if cuts {
+            log.truncate(Offset::new(2)).unwrap();
+            log
+        } else {
+            log.shut();
+            open(&disk, UNCLEAN)
+        };
+        append(&log, &["y"]);
+        assert_eq!(log.last_stable_offset(), log.end(ReadUpTo::Written), "cut: {cuts}");
+        append_of(&log, 0);
+        assert!(log.last_stable_offset() < log.end(ReadUpTo::Written), "one that begins is open");
+    }
+}
+
+/// A cut at a log start inside of a batch leaves nothing of the log. What a snapshot told of the producers before what
+/// was deleted is no longer where they are: the next batch of one of them was refused as out of order.
+#[test]
+fn a_producer_whose_last_batches_were_deleted_goes_on() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    append_of(&log, 0);
+    end(&log, TransactionResult::Commit);
+    log.roll().unwrap();
+    log.sync().unwrap();
+    append_of(&log, 1);
+    end(&log, TransactionResult::Commit);
+    append(&log, &["x", "y", "z"]);
+    log.delete_records(..Offset::new(5)).unwrap();
+    assert_eq!(log.truncate(Offset::new(5)).unwrap(), Offset::new(5));
+    append_of(&log, 2);
+}
