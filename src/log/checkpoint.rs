@@ -91,6 +91,16 @@ impl Checkpoint {
         self.cut_segments.iter().find(|cut| cut.base == base)
     }
 
+    /// Takes the ends of segments that were cut down to where recovery has found them to end.
+    pub(super) fn lower_cuts(&mut self, found: &[CutSegment]) {
+        for cut in &mut self.cut_segments {
+            let ends_before = |found: &&CutSegment| found.base == cut.base && found.position < cut.position;
+            if let Some(lower) = found.iter().find(ends_before) {
+                *cut = *lower;
+            }
+        }
+    }
+
     /// Reads the file, or says that there is none.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Corruption, CorruptionReason, Error};
+use crate::log::checkpoint::CutSegment;
 use crate::log::durability::Sealing;
 use crate::log::follow::Following;
 use crate::log::tail::Tail;
@@ -51,6 +52,8 @@ pub(super) struct Found {
     pub(super) tail: Option<Tail>,
     pub(super) following: Option<Following>,
     pub(super) unsealed: Vec<Sealing>,
+    /// Where segments that were recovered end.
+    pub(super) ends: Vec<CutSegment>,
     pub(super) directory_dirty: bool,
     pub(super) damage: Option<Error>,
     /// Why nothing may be written until the log is opened again.
@@ -70,6 +73,7 @@ impl Found {
             tail: None,
             following: None,
             unsealed: Vec::new(),
+            ends: Vec::new(),
             directory_dirty: false,
             damage: None,
             stopped: None,

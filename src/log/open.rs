@@ -356,7 +356,8 @@ impl<'a> Opening<'a> {
         Recovering::new(self, same_power)?.run()
     }
 
-    fn into_log(self, found: Found) -> Log {
+    fn into_log(mut self, found: Found) -> Log {
+        self.checkpoint.lower_cuts(&found.ends);
         let mut writer = Writer {
             config: Arc::clone(&self.options.config),
             marks: Marks::default(),

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use crate::error::{Corruption, CorruptionReason, Error, Result};
 use crate::io::{Region, View};
+use crate::log::checkpoint::CutSegment;
 use crate::log::durability::Sealing;
 use crate::log::follow::Following;
 use crate::log::found::{CutReason, Found};
@@ -364,6 +365,10 @@ impl<'a, 'o> Recovering<'a, 'o> {
         if write && self.opening.layout.sync_failed {
             // Without room, say, the log can be read, and is told to be as it was left.
             self.found.stopped = self.write_again().err();
+        }
+        if !is_damaged {
+            let end = |one: &Walked| CutSegment { base: one.files.base, end: one.end, position: one.valid as u64 };
+            self.found.ends = self.walked.iter().map(end).collect();
         }
         let active = self.build_segments(write)?;
         let first = self.found.segments.first().map_or(self.found.log_end, |segment| segment.base_offset());

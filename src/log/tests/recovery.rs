@@ -283,3 +283,32 @@ fn an_opening_whose_sync_fails_leaves_a_log_that_can_be_read() {
     assert_eq!(values(&log, ReadUpTo::Durable), numbered(0..5));
     fill(&log, 5..6);
 }
+
+/// A cut leaves records in front of it that need not be durable, and a power cut took them. The next close still told of
+/// the segment that it ended at the cut, and the opening behind it of damage.
+#[test]
+fn a_segment_that_was_cut_ends_where_a_power_cut_has_left_it() {
+    for left in [Left::Nothing, Left::TornPerSector] {
+        for seed in 0..20 {
+            let disk = SimDisk::new();
+            let log = open(&disk, UNCLEAN);
+            fill(&log, 0..1);
+            let ends = log.close().unwrap().unwrap();
+            let log = open(&disk, LastClose::Clean(ends));
+            fill(&log, 1..6);
+            log.truncate(Offset::new(4)).unwrap();
+            log.shut();
+            let disk = disk.crash_state(&mut Random::new(seed), CrashMode::PowerCut(PowerCut::leaving(left)));
+            let log = open(&disk, LastClose::Unclean { same_power: false });
+            let end = log.end(ReadUpTo::Written).get();
+            let ends = log.close().unwrap().unwrap();
+            let log = open(&disk, LastClose::Clean(ends));
+            assert_eq!(*log.recovery(), Recovery::default(), "{left:?} {seed}, {end} left");
+            fill(&log, end..end + 3);
+            let ends = log.close().unwrap().unwrap();
+            let log = open(&disk, LastClose::Clean(ends));
+            assert_eq!(*log.recovery(), Recovery::default(), "{left:?} {seed}, {end} left");
+            assert_eq!(values(&log, ReadUpTo::Durable), numbered(0..end + 3));
+        }
+    }
+}
