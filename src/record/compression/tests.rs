@@ -279,6 +279,21 @@ mod lz4_frames {
     }
 
     #[test]
+    fn a_stored_block_passes_no_limit() {
+        let stream = frame(0x60, 4, &[7; 1000]);
+        for (bytes_max, passes) in [(1000, true), (999, false), (0, false)] {
+            let answer =
+                Compression::Lz4.decompress(&stream, &DecompressionLimits { bytes_max, ratio_max: usize::MAX });
+            match answer {
+                Ok(bytes) => assert!(passes && bytes == [7; 1000], "{bytes_max}"),
+                Err(error) => {
+                    assert!(!passes && error.kind() == ErrorKind::DecompressedTooLarge, "{bytes_max}: {error}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_block_that_expands_beyond_its_frames_size_is_refused() {
         let zeros = vec![0; 70_000];
         let block = lz4_flex::block::compress(&zeros);
