@@ -49,6 +49,54 @@ fn only_what_lies_above_the_recovery_point_is_recovered() {
     }
 }
 
+/// A clean mark says where the last file ends. Nothing saw to it that one which said something else was not believed: a
+/// file that somebody had restored would have been taken for whole.
+#[test]
+fn a_clean_mark_is_not_believed_where_the_last_file_ends_elsewhere() {
+    let closed = || {
+        let disk = SimDisk::new();
+        let log = open(&disk, UNCLEAN);
+        fill(&log, 0..50);
+        let last = file_name(log.segments().last().unwrap().base_offset(), FileKind::Log);
+        let ends = log.close().unwrap().unwrap();
+        let bytes = directory(&disk).read(&last, 10_000).unwrap();
+        (disk, last, bytes, LastClose::Clean(ends))
+    };
+    let (disk, last, bytes, clean) = closed();
+    directory(&disk).put(&last, &[&bytes[..], b"never written"].concat()).unwrap();
+    let log = open(&disk, clean);
+    assert_eq!((log.recovery().cut_bytes, log.recovery().damage.len()), (13, 0));
+    assert_eq!(values(&log, ReadUpTo::Written), numbered(0..50));
+
+    let (disk, last, bytes, clean) = closed();
+    directory(&disk).put(&last, &bytes[..bytes.len() - 1]).unwrap();
+    let log = open(&disk, clean);
+    assert_eq!((log.recovery().cut_bytes, log.recovery().damage.len()), (0, 1), "it was synced, and is gone");
+    assert_eq!(log.end(ReadUpTo::Written), Offset::new(50), "no offset is given out again");
+
+    let (disk, last, _, clean) = closed();
+    directory(&disk).unlink(&last).unwrap();
+    let log = open(&disk, clean);
+    assert_eq!((log.recovery().cut_bytes, log.recovery().damage.len()), (0, 1));
+    assert_eq!(log.end(ReadUpTo::Written), Offset::new(50));
+}
+
+/// What is left of a file that lost its end between two batches looks whole. Only a cut inside a batch was tried.
+#[test]
+fn a_file_that_lost_whole_batches_below_the_recovery_point_is_damaged() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..5);
+    log.close().unwrap();
+    let name = file_name(Offset::ZERO, FileKind::Log);
+    let bytes = directory(&disk).read(&name, 10_000).unwrap();
+    directory(&disk).put(&name, &bytes[..bytes.len() / 5 * 4]).unwrap();
+    let log = open(&disk, UNCLEAN);
+    let [damage] = log.recovery().damage.as_slice() else { panic!("{:?}", log.recovery()) };
+    assert_eq!(damage.position, bytes.len() as u64 / 5 * 4);
+    assert_eq!(log.end(ReadUpTo::Written), Offset::new(5), "no offset is given out again");
+}
+
 /// REC-10, REC-35: where power was lost, a bad batch anywhere above the recovery point is where the log ends; what is
 /// before it stays, and all behind it goes, later segments too.
 #[test]
