@@ -151,6 +151,20 @@ fn deleted_records_are_hidden_and_whole_segments_go() {
     assert_eq!(values(&log, ReadUpTo::Written), numbered(50..52));
 }
 
+/// RET-08. That the log end is a limit was shown, and the mark below it was not: what no majority has could be deleted.
+#[test]
+fn records_above_the_high_watermark_cannot_be_deleted() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..10);
+    log.hold_high_watermark().unwrap();
+    log.set_high_watermark(Offset::new(4)).unwrap();
+    let error = log.delete_records(..Offset::new(5)).unwrap_err();
+    assert_eq!((error.kind(), log.log_start()), (ErrorKind::OffsetOutOfRange, Offset::ZERO));
+    assert_eq!(log.delete_records(..Offset::new(4)).unwrap().log_start, Offset::new(4));
+    assert_eq!(values(&log, ReadUpTo::Written), numbered(4..10));
+}
+
 #[test]
 fn a_look_up_by_time_finds_the_first_record_at_or_after_it() {
     let disk = SimDisk::new();
