@@ -26,6 +26,10 @@ kafka-compaction:
 fuzz seconds="60" *targets:
     scripts/fuzz {{seconds}} {{targets}}
 
+# planted bugs, by their names or with --all
+planted *names:
+    scripts/planted {{names}}
+
 # figures, floors and ratios; appended to benches/history.jsonl
 bench *names:
     cargo bench {{names}}

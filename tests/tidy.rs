@@ -13,6 +13,8 @@ mod layers;
 mod map;
 #[path = "tidy/markdown.rs"]
 mod markdown;
+#[path = "tidy/planted.rs"]
+mod planted;
 #[path = "tidy/sizes.rs"]
 mod sizes;
 #[path = "tidy/source.rs"]
@@ -67,6 +69,12 @@ fn every_behaviour_names_tests_that_exist() {
     let list = Source::read("tests/kafka-behaviours.md");
     let tests = rust_files(&["src", "tests"]);
     assert_none(&behaviours::problems(&list.text, &tests));
+}
+
+#[test]
+fn every_planted_bug_names_tests_that_exist() {
+    let tests = rust_files(&["src", "tests"]);
+    assert_none(&planted::patches().iter().flat_map(|patch| planted::problems(patch, &tests)).collect::<Vec<_>>());
 }
 
 #[test]

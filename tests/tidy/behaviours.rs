@@ -83,7 +83,11 @@ fn tests_named(cell: &str) -> Vec<&str> {
 
 fn exists(test: &str, sources: &[Source]) -> bool {
     let Some((path, name)) = test.split_once("::") else { return false };
-    let Some(file) = sources.iter().find(|file| file.path == path) else { return false };
+    sources.iter().find(|file| file.path == path).is_some_and(|file| has_test(file, name))
+}
+
+/// Whether the file has a test of this name.
+pub fn has_test(file: &Source, name: &str) -> bool {
     let lines: Vec<&str> = file.text.lines().map(str::trim).collect();
     let function = format!("fn {name}(");
     let about = |line: &&&str| line.starts_with("#[") || line.starts_with("//");
