@@ -13,6 +13,8 @@ mod layers;
 mod map;
 #[path = "tidy/markdown.rs"]
 mod markdown;
+#[path = "tidy/orderings.rs"]
+mod orderings;
 #[path = "tidy/planted.rs"]
 mod planted;
 #[path = "tidy/sizes.rs"]
@@ -41,6 +43,11 @@ fn modules_import_only_downwards() {
 #[test]
 fn files_unsafe_code_locks_clocks_and_codecs_stay_in_their_places() {
     check_each(&rust_files(&["src"]), words::misplaced);
+}
+
+#[test]
+fn atomics_that_publish_are_not_relaxed() {
+    check_each(&rust_files(&["src"]), orderings::problems);
 }
 
 #[test]
