@@ -86,6 +86,8 @@ pub struct Log {
     flushes: AtomicBool,
     verify_always: bool,
     read_only: bool,
+    /// How it was left, as far as who opened it, or last looked again, knows.
+    left: Mutex<LastClose>,
     /// What readers see, log start included: replaced as a whole under `writer`, never edited.
     segments: ArcSwap<SegmentSet>,
     /// Stored under `writer`, loaded without it; on cache lines of their own, as readers spin on them.

@@ -93,10 +93,11 @@ impl Log {
             let opened = Self::open_once(Arc::clone(&directory), options);
             return opened.inspect_err(|error| lost_sync::note_if_lost(directory.as_ref(), error));
         }
-        // Beside a writer a file may go, or be trimmed, between its listing and its opening.
+        // Beside a writer a file may go, be trimmed, or be exchanged between its listing and its opening.
         for _ in 1..READ_ONLY_TRIES {
             match Self::open_once(Arc::clone(&directory), options) {
                 Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corruption) => {}
+                Ok(log) if log.ends_too_early() => {}
                 opened => return opened,
             }
         }
@@ -396,6 +397,7 @@ impl<'a> Opening<'a> {
             flushes: AtomicBool::new(self.options.config.flush_policy().is_some()),
             verify_always: self.options.verify_always,
             read_only: self.options.mode == OpenMode::ReadOnly,
+            left: Mutex::new(self.options.last_close),
             segments: ArcSwap::from_pointee(SegmentSet::new(found.segments, found.log_start)),
             marks: CachePadded::new(Watermarks::new(marks)),
             writer: Mutex::new(writer),

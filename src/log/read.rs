@@ -15,6 +15,9 @@ use crate::segment::{AbortedTransaction, Fetch, Segment, Timed};
 use crate::sync::Arc;
 use crate::types::{Isolation, Offset, ReadUpTo, Timestamp};
 
+/// How often a read looks for what another process has made of the segments it reads.
+const LOOKS: usize = 10;
+
 /// How much a fetch may answer, and how far it sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -115,26 +118,39 @@ impl Log {
     ///
     /// # Errors
     /// [`ErrorKind::OffsetOutOfRange`] below the log start or above the log end; [`ErrorKind::Corruption`] where the
-    /// batch at the offset is damaged.
+    /// batch at the offset is damaged. A read-only log that meets with a segment which another process has removed or
+    /// exchanged looks again.
     pub fn read(&self, offset: Offset, limit: FetchLimit) -> Result<Fetched> {
         self.check_open()?;
         self.on_current_set(limit.up_to, limit.isolation, |set, mark| self.read_from(set, mark, offset, limit))
     }
 
     /// Does `work` up to a mark, on the snapshot of segments that goes with it; once more, if a segment went away before
-    /// it was first opened, or another took its name.
+    /// it was first opened, or another took its name. Where another process writes the log, that is looked for.
     fn on_current_set<T>(
         &self,
         up_to: ReadUpTo,
         isolation: Isolation,
         work: impl Fn(&Arc<SegmentSet>, Offset) -> Result<T>,
     ) -> Result<T> {
+        let mut looks = if self.read_only { LOOKS } else { 0 };
         loop {
             let (set, mark) = self.settled(|| self.marks.limit(up_to, isolation));
             match work(&set, mark) {
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corruption)
-                        && !self.is_current(&set) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corruption) => {
+                    if !self.is_current(&set) {
+                        continue;
+                    }
+                    match self.was_changed(&set) {
+                        // What looking met with is the same, once more.
+                        Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Corruption) => {
+                            return Err(error);
+                        }
+                        Ok(false) => return Err(error),
+                        _ if looks == 0 => return Err(error),
+                        _ => looks -= 1,
+                    }
+                }
                 done => return done,
             }
         }

@@ -31,13 +31,8 @@ impl Log {
         self.check_open()?;
         let _turn = self.rounds.lock();
         self.check_open()?;
-        let options = LogOptions {
-            config: self.config(),
-            clock: Arc::clone(&self.clock),
-            mode: OpenMode::ReadOnly,
-            last_close,
-            verify_always: self.verify_always,
-        };
+        *self.left.lock() = last_close;
+        let options = self.to_look_again(last_close);
         // Kafka does not tell when it cuts a log.
         let may_go_on = matches!(last_close, LastClose::Unclean { .. });
         if !may_go_on || !self.go_on(&options).unwrap_or(false) {
@@ -45,6 +40,45 @@ impl Log {
         }
         self.moved();
         Ok(())
+    }
+
+    /// Whether the end that an opening found lies below what the writer knows to be durable by now: then it met segments
+    /// that were being exchanged, and took what they leave out for the end.
+    pub(super) fn ends_too_early(&self) -> bool {
+        self.cuts_and_synced().is_ok_and(|(_, synced)| self.marks.end() < synced)
+    }
+
+    /// How often the log was cut, and up to where it is durable, as the writer has written it down.
+    fn cuts_and_synced(&self) -> Result<(u64, Offset)> {
+        let now = Checkpoint::read(self.directory.as_ref())?;
+        Ok(now.map_or((0, Offset::ZERO), |now| (now.cuts, now.recovery_point.offset)))
+    }
+
+    fn to_look_again(&self, last_close: LastClose) -> LogOptions {
+        LogOptions {
+            config: self.config(),
+            clock: Arc::clone(&self.clock),
+            mode: OpenMode::ReadOnly,
+            last_close,
+            verify_always: self.verify_always,
+        }
+    }
+
+    /// Looks again, for a reader who could not read what `set` says. Answers whether another process has exchanged, removed
+    /// or cut segments of it: then it is worth another try.
+    pub(super) fn was_changed(&self, set: &Arc<SegmentSet>) -> Result<bool> {
+        let _turn = self.rounds.lock();
+        self.check_open()?;
+        if !Arc::ptr_eq(set, &self.segments.load()) {
+            return Ok(true);
+        }
+        let known = self.checkpoint.get();
+        let last_close = *self.left.lock();
+        self.look_anew(&self.to_look_again(last_close))?;
+        self.moved();
+        let (now, found) = (self.segments.load(), self.checkpoint.get());
+        let is_same = set.log_start() == now.log_start() && set.has_files_of(&now);
+        Ok(!is_same || (known.cuts, known.cleaned) != (found.cuts, found.cleaned))
     }
 
     fn look_anew(&self, options: &LogOptions) -> Result<()> {
@@ -76,8 +110,8 @@ impl Log {
         tail.replay(|replay| following.walk(&mut segments, &opening, replay))?;
         let (end, synced) = (following.expected.offset, opening.checkpoint.recovery_point.offset);
         // What was just read is the log's if it was not cut meanwhile.
-        let cuts_now = Checkpoint::read(self.directory.as_ref())?.map_or(0, |checkpoint| checkpoint.cuts);
-        if end < synced || cuts_now != known.cuts {
+        let (cuts_now, synced_now) = self.cuts_and_synced()?;
+        if end < synced.max(synced_now) || cuts_now != known.cuts {
             return Ok(false);
         }
         let first = segments.first().map_or(end, |segment| segment.base_offset());

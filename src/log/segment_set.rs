@@ -91,6 +91,18 @@ impl SegmentSet {
             && before.segments.len() <= self.segments.len()
     }
 
+    /// Whether both have the same files, and those of sealed segments are as long.
+    pub(crate) fn has_files_of(&self, other: &Self) -> bool {
+        let files = |set: &Self| {
+            let last = set.segments.len().saturating_sub(1);
+            let size = |index: usize, segment: &Segment| if index == last { 0 } else { segment.size() };
+            let segments = set.segments.iter().enumerate();
+            let files = segments.map(|(index, segment)| (segment.region().path().to_owned(), size(index, segment)));
+            files.collect::<Vec<_>>()
+        };
+        files(self) == files(other)
+    }
+
     /// The same starting at `log_start`, without the first `dropped` segments.
     #[must_use]
     pub(crate) fn with_start(&self, log_start: Offset, dropped: usize) -> Self {
