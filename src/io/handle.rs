@@ -7,6 +7,7 @@ use rustix::fs::{OFlags, fstat};
 
 use super::budget::{Holder, Outcome, Resource, Slot};
 use super::doomed::Space;
+use super::kept::Kept;
 use super::map::{Access, Map};
 use super::root::Place;
 use super::state::RegionState;
@@ -19,7 +20,7 @@ struct Held {
     _slot: Slot,
 }
 
-/// Lock order: `held`, `map`. Both are held for moments only, and never while the budget is asked.
+/// Lock order: `held`, that of `map`. Both are held for moments only, and never while the budget is asked.
 pub(super) struct Handle {
     place: Place,
     name: String,
@@ -29,7 +30,7 @@ pub(super) struct Handle {
     /// Device and inode: a name that came to mean another file is noticed.
     identity: OnceLock<(u64, u64)>,
     held: Mutex<Option<Held>>,
-    map: Mutex<Option<Arc<Map>>>,
+    map: Kept<Map>,
     used_lately: AtomicBool,
 }
 
@@ -43,7 +44,7 @@ impl Handle {
             state: Arc::new(RegionState::new(published, Space::new(&place.doomed))),
             identity: OnceLock::new(),
             held: Mutex::new(None),
-            map: Mutex::new(None),
+            map: Kept::nothing(),
             used_lately: AtomicBool::new(false),
         }
     }
@@ -108,17 +109,12 @@ impl Handle {
         if !self.used_lately.load(Ordering::Relaxed) {
             self.used_lately.store(true, Ordering::Relaxed);
         }
-        if let Some(map) = &*self.map.lock() {
-            return Ok(Arc::clone(map));
+        if let Some(map) = self.map.get() {
+            return Ok(map);
         }
         let slot = self.place.root.budget().acquire(Resource::Map, holder.clone())?;
         self.with_file(|file| {
-            let mut cached = self.map.lock();
-            if let Some(map) = &*cached {
-                return Ok(Arc::clone(map));
-            }
-            let map = Map::new(file, len, access, &self.state, slot).map_err(|e| self.no_map(e))?;
-            Ok(Arc::clone(cached.insert(Arc::new(map))))
+            self.map.get_or_make(|| Map::new(file, len, access, &self.state, slot).map_err(|e| self.no_map(e)))
         })
     }
 
@@ -130,7 +126,7 @@ impl Handle {
 
     /// The map, if there is one.
     pub(super) fn map(&self) -> Option<Arc<Map>> {
-        self.map.lock().clone()
+        self.map.get()
     }
 
     /// Whether the file was not used since this was last asked.
@@ -140,10 +136,7 @@ impl Handle {
 
     /// Forgets the map. Views keep it alive.
     pub(super) fn unmap(&self) -> Outcome {
-        match self.map.try_lock().map(|mut map| map.take()) {
-            Some(_map) => Outcome::GivenBack,
-            None => Outcome::InUse,
-        }
+        if self.map.let_go() { Outcome::GivenBack } else { Outcome::InUse }
     }
 
     /// Closes the descriptor if nobody else uses it and `settle` says that nothing is lost with it.

@@ -9,6 +9,7 @@ mod durability;
 mod fork;
 mod group_sync;
 mod handle;
+mod kept;
 mod lock;
 mod look;
 mod map;

@@ -33,6 +33,7 @@ mod retain;
 mod retention;
 mod roll;
 pub(crate) mod segment_set;
+mod settled;
 mod tail;
 pub(crate) mod text_checkpoint;
 mod truncate;

@@ -1,7 +1,9 @@
 //! Who waits for a mark to move. Telling them costs a load while nobody does.
 
 use crate::clock::Deadline;
-use crate::sync::{AtomicUsize, Event, EventListener, Listener, MutexGuard, Ordering, compiler_fence, fence};
+use crate::sync::{
+    AtomicUsize, Event, EventListener, Listener, MutexGuard, Ordering, UNLOCK_FENCES, compiler_fence, fence,
+};
 
 /// Tells that marks moved, or that the log is closed or has failed.
 ///
@@ -33,8 +35,7 @@ impl Moved {
     #[inline]
     pub(super) fn tell_unlocking<T>(&self, guard: MutexGuard<'_, T>) {
         drop(guard);
-        if cfg!(target_arch = "x86_64") {
-            // The lock is released by an instruction with a `lock` prefix, which is a fence there.
+        if UNLOCK_FENCES {
             compiler_fence(Ordering::SeqCst);
         } else {
             fence(Ordering::SeqCst);

@@ -8,6 +8,7 @@ use crate::error::{CorruptionReason, Error, ErrorKind, Result};
 use crate::io::FileRange;
 use crate::log::checkpoint::Checkpoint;
 use crate::log::segment_set::SegmentSet;
+use crate::log::settled::settled;
 use crate::log::{Log, replay};
 use crate::record::{Next, RecordBatch, next_batch};
 use crate::segment::transaction_index::TransactionIndex;
@@ -165,17 +166,9 @@ impl Log {
         })
     }
 
-    /// Marks, and the segments that were current all the while they were loaded. A cut lowers the marks, then replaces
-    /// the segments, and only then the log grows again: so nothing that grew behind a cut is ever read up to a mark from
-    /// before it.
+    /// Marks, and the segments that were current all the while they were loaded.
     pub(super) fn settled<T>(&self, load: impl Fn() -> T) -> (Arc<SegmentSet>, T) {
-        loop {
-            let set = self.segments.load_full();
-            let marks = load();
-            if self.is_current(&set) {
-                return (set, marks);
-            }
-        }
+        settled(&self.segments, load)
     }
 
     fn is_current(&self, set: &Arc<SegmentSet>) -> bool {

@@ -94,7 +94,7 @@ fn locate(place: usize) -> (usize, usize) {
 }
 
 fn slots<const WORDS: usize>(len: usize) -> Slots<WORDS> {
-    std::iter::repeat_with(|| [const { AtomicU32::new(0) }; WORDS]).take(len).collect()
+    std::iter::repeat_with(|| std::array::from_fn(|_| AtomicU32::new(0))).take(len).collect()
 }
 
 fn load<const WORDS: usize>(slot: &[AtomicU32; WORDS]) -> [u32; WORDS] {
