@@ -243,7 +243,7 @@ impl<'a> Cleaning<'a> {
                     tail.change_epochs(|_| true);
                 }
                 written?;
-                writer.directory_dirty = true;
+                writer.names.add();
             }
         }
         self.log.sync_names(&mut writer)?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::clock::deadline_after;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::checkpoint::RecoveryPoint;
+use crate::log::names::NamesSoFar;
 use crate::log::watermarks::Marks;
 use crate::log::{HighMark, HighWatermark, Log, Writer, lost_sync};
 use crate::segment::Segment;
@@ -35,13 +36,14 @@ pub(super) struct Sealing {
 }
 
 /// What one sync takes on.
-struct Round {
+pub(super) struct Round {
     target: Offset,
     unsealed: Vec<Sealing>,
     active: Option<Arc<Segment>>,
     position: u64,
     epochs: Option<Vec<u8>>,
-    sync_directory: bool,
+    /// Names that are durable once the directory is synced; `None` where all are.
+    names: Option<NamesSoFar>,
 }
 
 /// What a sync wrote beside the bytes.
@@ -110,7 +112,7 @@ impl Log {
         synced.inspect_err(|_| self.moved())
     }
 
-    fn begin_round(&self) -> Result<Round> {
+    pub(super) fn begin_round(&self) -> Result<Round> {
         let mut writer = self.lock_writer()?;
         self.count_round(&mut writer);
         let (active, position, epochs) = match writer.tail.as_mut() {
@@ -127,7 +129,7 @@ impl Log {
             active,
             position,
             epochs,
-            sync_directory: std::mem::take(&mut writer.directory_dirty),
+            names: (!writer.names.are_durable()).then(|| writer.names.so_far()),
         })
     }
 
@@ -141,7 +143,7 @@ impl Log {
     fn take_back(&self, round: &Round) {
         let mut writer = self.writer.lock();
         // Files beside the log may have got new names already.
-        writer.directory_dirty = true;
+        writer.names.add();
         if let (Some(_), Some(tail)) = (&round.epochs, writer.tail.as_mut()) {
             tail.change_epochs(|_| true);
         }
@@ -190,7 +192,7 @@ impl Log {
         if let Some(epochs) = &round.epochs {
             written.epochs = unless_full(self.directory.put(super::epoch_cache::FILE, epochs))?;
         }
-        if round.sync_directory || !round.unsealed.is_empty() || round.epochs.is_some() {
+        if round.names.is_some() || !round.unsealed.is_empty() || round.epochs.is_some() {
             self.directory.sync()?;
         }
         Ok(written)
@@ -241,6 +243,9 @@ impl Log {
 
     fn finish_round(&self, round: &Round, written: &Written) -> Result<Offset> {
         let mut writer = self.writer.lock();
+        if let Some(names) = round.names {
+            writer.names.synced(names);
+        }
         let is_lacking = |segment: &Arc<Segment>| written.lacking.iter().any(|lacking| Arc::ptr_eq(lacking, segment));
         let is_taken = |segment: &Arc<Segment>| round.unsealed.iter().any(|taken| Arc::ptr_eq(&taken.segment, segment));
         let has_unsealed = writer.unsealed.iter().any(|sealing| !is_taken(&sealing.segment));

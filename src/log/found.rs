@@ -54,7 +54,6 @@ pub(super) struct Found {
     pub(super) unsealed: Vec<Sealing>,
     /// Where segments that were recovered end.
     pub(super) ends: Vec<CutSegment>,
-    pub(super) directory_dirty: bool,
     pub(super) damage: Option<Error>,
     /// Why nothing may be written until the log is opened again.
     pub(super) stopped: Option<Error>,
@@ -74,7 +73,6 @@ impl Found {
             following: None,
             unsealed: Vec::new(),
             ends: Vec::new(),
-            directory_dirty: false,
             damage: None,
             stopped: None,
             recovery: Recovery::default(),

@@ -16,6 +16,7 @@ mod latch;
 mod layout;
 mod lost_sync;
 mod moved;
+mod names;
 mod open;
 pub(crate) mod origin;
 pub(crate) mod partition_metadata;
@@ -67,6 +68,7 @@ use crate::log::follow::Following;
 use crate::log::holds::Holds;
 use crate::log::latch::FailureLatch;
 use crate::log::moved::Moved;
+use crate::log::names::NewNames;
 use crate::log::retain::RemovedSoFar;
 use crate::log::segment_set::SegmentSet;
 use crate::log::tail::Tail;
@@ -163,8 +165,8 @@ struct Writer {
     appends: u32,
     /// Whether few appends came between the last two rounds: then bytes do not go through the map.
     syncs_often: bool,
-    /// Names were created since the directory was last synced.
-    directory_dirty: bool,
+    /// Names that were created, and which of them are durable.
+    names: NewNames,
     /// The base of a segment whose creation failed: its name may be there still, and must not be once its offset is
     /// given out in another segment.
     leftover: Option<Offset>,

@@ -13,6 +13,7 @@ use crate::log::latch::FailureLatch;
 use crate::log::layout::{Layout, SegmentFiles};
 use crate::log::lost_sync;
 use crate::log::moved::Moved;
+use crate::log::names::NewNames;
 use crate::log::recover::Recovering;
 use crate::log::replay::Replay;
 use crate::log::retain::RemovedSoFar;
@@ -366,7 +367,7 @@ impl<'a> Opening<'a> {
             tail: found.tail,
             following: found.following,
             unsealed: found.unsealed,
-            directory_dirty: found.directory_dirty,
+            names: NewNames::default(),
             leftover: None,
             guards: 0,
             appends: 0,

@@ -159,7 +159,7 @@ impl Log {
             }
             _ => {
                 let active = self.create_segment(writer, writer.marks.end, 0)?;
-                writer.directory_dirty = true;
+                writer.names.add();
                 let next = set.with_pushed(Arc::clone(active.segment()));
                 (active, next)
             }
@@ -243,7 +243,7 @@ impl Log {
     pub(super) fn remove_leftover(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
         if let Some(base) = writer.leftover {
             remove_unused(self.directory.as_ref(), base)?;
-            writer.directory_dirty = true;
+            writer.names.add();
             self.sync_names(writer)?;
             writer.leftover = None;
         }
@@ -284,23 +284,24 @@ impl Log {
             let segment = active.seal();
             writer.unsealed.push(durability::Sealing { segment, snapshot: Some((base, snapshot)), trim: true });
         }
-        writer.directory_dirty = true;
+        writer.names.add();
         self.publish(writer, set);
         Ok(())
     }
 }
 
 impl Log {
-    /// Syncs the directory if names were created since it was. Names are durable in order: a segment whose name
+    /// Syncs the directory if names in it are not durable yet; a sync that is under way is not waited for. Names are durable in order: a segment whose name
     /// survives must not have lost the one before it, or the log would begin with a hole; nor may segments be removed
     /// in front of one whose name is lost.
     pub(super) fn sync_names(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
-        if writer.directory_dirty {
+        if !writer.names.are_durable() {
+            let names = writer.names.so_far();
             self.directory.sync().map_err(|error| {
                 lost_sync::note_if_lost(self.directory.as_ref(), &error);
                 self.latch.trip_unless_full(error)
             })?;
-            writer.directory_dirty = false;
+            writer.names.synced(names);
         }
         Ok(())
     }

@@ -145,7 +145,6 @@ impl Log {
     fn cut(&self, writer: &mut MutexGuard<'_, Writer>, cut: &Cut) -> Result<()> {
         let set = self.segments.load_full();
         self.unlink_behind(&set, cut)?;
-        writer.directory_dirty = false;
         let active = self.start_behind(writer, &set, cut)?;
         let kept = self.kept_segments(&set, cut)?;
         let replay = self.replay_to(&kept, cut.at, writer)?;
@@ -229,7 +228,7 @@ impl Log {
             created => created?,
         };
         active.segment().region().sync()?;
-        writer.directory_dirty = true;
+        writer.names.add();
         match self.sync_names(writer) {
             Err(error) if error.kind() != ErrorKind::StorageFull => Err(error),
             _ => Ok(Some(active)),

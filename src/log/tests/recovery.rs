@@ -24,6 +24,22 @@ fn log_path(disk: &SimDisk, base: u64) -> std::path::PathBuf {
     directory(disk).path().join(file_name(Offset::new(base), FileKind::Log))
 }
 
+/// A sync had begun, and the directory was not yet synced, when the log was rolled: the roll took the names for durable.
+/// The power left the new segment and not the first, and the log began in its middle.
+#[test]
+fn a_roll_beside_a_sync_leaves_no_hole_at_the_start() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..3);
+    let under_way = log.begin_round().unwrap();
+    log.roll().unwrap();
+    fill(&log, 3..4);
+    for state in disk.exhaustive_states(10_000) {
+        assert_eq!(open(&state, UNCLEAN).log_start(), Offset::ZERO);
+    }
+    drop(under_way);
+}
+
 /// REC-03: segments wholly below the recovery point are not looked at, so that damage in them is found by who reads it.
 #[test]
 fn only_what_lies_above_the_recovery_point_is_recovered() {
