@@ -10,7 +10,7 @@ const PLACES: &[(&[&str], &[&str], &str)] = &[
     (&["libc"], &["src/io/", "src/error.rs"], "io"),
     (&["parking_lot", "arc_swap", "event_listener", "crossbeam", "loom"], &["src/sync.rs"], "sync"),
     (&["std::sync::atomic", "std::thread"], &["src/sync.rs", "src/bin/"], "sync"),
-    (&["sync::thread"], &["src/store/worker.rs", "src/store/side_by_side.rs"], "store::worker"),
+    (&["sync::thread"], &["src/store/worker.rs", "src/store/side_by_side.rs", "src/io/sim/"], "store::worker"),
     (&["SystemTime", "Instant", "rustix::time"], &["src/clock.rs"], "clock"),
     (&["crc_fast", "crc32fast", "crc32c::"], &["src/record/checksum.rs", "src/io/power.rs"], "record::checksum"),
     (&["flate2", "snap::", "lz4_flex", "zstd::"], &["src/record/"], "record"),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::directory::SimDirectory;
 use super::exhaustive::ExhaustiveStates;
@@ -13,7 +14,7 @@ use super::power;
 use super::random::Random;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Directory, PowerIdentity};
-use crate::sync::{Arc, Mutex, MutexGuard};
+use crate::sync::{Arc, Mutex, MutexGuard, thread};
 use crate::types::Timestamp;
 
 /// A disk in memory that can crash, fill up and fail.
@@ -34,6 +35,8 @@ pub(super) struct State {
     capacity: Option<u64>,
     locked: Vec<NodeId>,
     modified: Timestamp,
+    /// What it draws its waits from, if it has any.
+    waits: Option<Random>,
 }
 
 impl SimDisk {
@@ -53,6 +56,7 @@ impl SimDisk {
             capacity: None,
             locked: Vec::new(),
             modified: Timestamp::from_millis(0),
+            waits: None,
         };
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -163,7 +167,23 @@ impl SimDisk {
         Ok(())
     }
 
+    /// From now on it keeps some callers waiting, up to a tenth of a millisecond, so that threads meet in other orders. A
+    /// seed tells who waits how long, and not what the scheduler makes of it.
+    pub fn keep_waiting(&self, seed: u64) {
+        self.state.lock().waits = Some(Random::new(seed));
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a slow disk is what is simulated")]
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock();
+        let Some(random) = state.waits.as_mut() else { return state };
+        let wait = if random.one_in(16) { random.below(100) } else { random.below(2) };
+        drop(state);
+        match wait {
+            0 => {}
+            1 => thread::yield_now(),
+            micros => thread::sleep(Duration::from_micros(micros)),
+        }
         self.state.lock()
     }
 }

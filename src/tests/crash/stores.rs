@@ -323,7 +323,9 @@ pub(super) fn crash_everywhere(seed: u64) -> Checked<u64> {
     let mut random = Random::new(seed);
     let ops = draw(&mut random);
     let mut explored = || -> Checked<u64> {
-        let mut run = Run::open(SimDisk::new(), World::new(), 1, false)?;
+        let disk = SimDisk::new();
+        disk.keep_waiting(seed);
+        let mut run = Run::open(disk, World::new(), 1, false)?;
         for op in &ops {
             run.perform(*op)?;
         }
