@@ -134,13 +134,16 @@ impl Log {
         isolation: Isolation,
         work: impl Fn(&Arc<SegmentSet>, Offset) -> Result<T>,
     ) -> Result<T> {
-        let mut looks = if self.read_only { LOOKS } else { 0 };
+        let mut looks = LOOKS;
         loop {
             let (set, mark) = self.settled(|| self.marks.limit(up_to, isolation));
             match work(&set, mark) {
                 Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corruption) => {
                     if !self.is_current(&set) {
                         continue;
+                    }
+                    if !self.read_only {
+                        return Err(error);
                     }
                     match self.was_changed(&set) {
                         // What looking met with is the same, once more.

@@ -278,3 +278,21 @@ fn what_the_index_knew_behind_damage_stays_readable() {
         log.close().unwrap().unwrap();
     }
 }
+
+/// A reader beside a writer looks again at the directory where a read fails. The writer did so too: it took the segments
+/// and the tail of a read-only opening for its own, and its log start went up to the first file.
+#[test]
+fn a_damaged_batch_does_not_change_what_the_writer_knows() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..30);
+    log.sync().unwrap();
+    disk.flip_bit(&directory(&disk).path().join(log_name(Offset::ZERO)), 70, 0).unwrap();
+    let before = log.segments();
+    assert_eq!(log.read(Offset::ZERO, FetchLimit::bytes(1)).unwrap_err().kind(), ErrorKind::Corruption);
+    let after = log.segments();
+    assert!(before.len() == after.len() && before.iter().zip(&after).all(|(one, other)| Arc::ptr_eq(one, other)));
+    fill(&log, 30..31);
+    let fetched = log.read(Offset::new(30), FetchLimit::bytes(1).up_to(ReadUpTo::Written)).unwrap();
+    assert_eq!(fetched.next_offset, Offset::new(31));
+}
