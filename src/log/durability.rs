@@ -429,3 +429,6 @@ pub(super) fn unless_full(result: Result<()>) -> Result<bool> {
         other => other.map(|()| true),
     }
 }
+
+#[cfg(test)]
+mod tests;

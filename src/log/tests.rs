@@ -18,9 +18,9 @@ fn options(last_close: LastClose, segment_bytes: u32) -> LogOptions {
     }
 }
 
-const UNCLEAN: LastClose = LastClose::Unclean { same_power: true };
+pub(super) const UNCLEAN: LastClose = LastClose::Unclean { same_power: true };
 
-fn open(disk: &SimDisk, last_close: LastClose) -> Log {
+pub(super) fn open(disk: &SimDisk, last_close: LastClose) -> Log {
     let directory = disk.root().create_subdirectory("a-0").unwrap();
     disk.root().sync().unwrap();
     Log::open(directory, &options(last_close, 1000)).unwrap()
@@ -68,7 +68,7 @@ fn numbered(range: std::ops::Range<u64>) -> Vec<(u64, String)> {
     range.map(|number| (number, format!("value {number}"))).collect()
 }
 
-fn fill(log: &Log, range: std::ops::Range<u64>) {
+pub(super) fn fill(log: &Log, range: std::ops::Range<u64>) {
     for number in range {
         append(log, &[&format!("value {number}")]);
     }
