@@ -3,6 +3,7 @@
 mod behaviours;
 mod exchange;
 mod model;
+mod transactions;
 
 use super::*;
 use crate::clock::{Clock as _, ManualClock};
@@ -223,4 +224,14 @@ fn is_abort(batch: &RecordBatch<&[u8]>) -> bool {
     let payload = batch.payload(&DecompressionLimits::default()).unwrap();
     let record = payload.records().next().map(|record| ControlRecord::parse(&record.unwrap()).unwrap());
     matches!(record, Some(ControlRecord::EndTransaction { result: TransactionResult::Abort, .. }))
+}
+
+fn empty(base: u64, last: u64, bits: i16) -> (u64, u64, usize, i16) {
+    (base, last, 0, bits)
+}
+
+fn dirty(host: &Host, first: u64) {
+    for n in 0..first {
+        host.put("filler", &n.to_string());
+    }
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::compaction::swap::swap;
 use crate::error::ErrorKind;
 use crate::io::sim::{Call, Failure, Fault};
+use crate::record::BatchHeader;
 
 /// Three segments of one key each time, and an active one.
 fn filled() -> Host {
@@ -200,4 +201,25 @@ fn readers_beside_it_see_every_key_and_no_error() {
         reading.into_iter().for_each(|reader| reader.join().unwrap());
     });
     assert_eq!(host.offsets(), [39, 40, 41]);
+}
+
+/// A power cut took the end of a segment, and not the segment behind it. In a log that had been compacted the hole was
+/// taken for what compaction leaves out, and records came back behind others that were lost.
+#[test]
+fn a_hole_that_a_power_cut_left_behind_what_was_compacted_is_no_gap() {
+    let mut host = filled();
+    host.compact();
+    for _ in 0..2 {
+        (0..3).for_each(|n| _ = host.put("b", &format!("{n}")));
+        host.roll();
+    }
+    assert_eq!(host.bases(), [0, 12, 15, 18]);
+    host.log.shut();
+    let name = "00000000000000000012.log";
+    let bytes = host.directory().read(name, 1 << 20).unwrap();
+    let first = BatchHeader::parse(&bytes).unwrap().size();
+    host.directory().put(name, &bytes[..first]).unwrap();
+    host.log = open(&host.disk, &host.config, &host.clock, LastClose::Unclean { same_power: false }).unwrap();
+    assert_eq!((host.offsets(), host.log.end(ReadUpTo::Written).get()), (vec![11, 12], 13));
+    assert!(host.log.recovery().cut_bytes > 0);
 }
