@@ -206,7 +206,7 @@ impl Chore {
 
     /// Each partition in turn, and those with much to do again behind the others.
     fn pass(&self, store: &Inner, whose: Whose) {
-        let began = self.clock.monotonic();
+        let mut began = self.clock.monotonic();
         let partitions = match whose {
             Whose::All => store.partitions(),
             Whose::Some(asked) => asked.iter().filter_map(WeakPartition::upgrade).collect(),
@@ -226,11 +226,18 @@ impl Chore {
                     self.note(Error::new(ErrorKind::Unknown, message));
                 }
             }
+            began = self.count_busy(began);
         }
-        let took = self.clock.monotonic().saturating_sub(began);
+        self.count_busy(began);
+        self.state.lock().stats.passes += 1;
+    }
+
+    /// Counts the time since `began`, and answers the time.
+    fn count_busy(&self, began: Duration) -> Duration {
+        let now = self.clock.monotonic();
         let stats = &mut self.state.lock().stats;
-        stats.passes += 1;
-        stats.busy = stats.busy.saturating_add(took);
+        stats.busy = stats.busy.saturating_add(now.saturating_sub(began));
+        now
     }
 
     /// Keeps a failure.
