@@ -1,4 +1,5 @@
-//! Real `fsync` and `fdatasync` calls, counted by strace: who waits together makes one, and who only reads makes none.
+//! Real `fsync` and `fdatasync` calls, as strace sees them: who waits together makes one, who only reads makes none, and
+//! what takes the place of a file is synced first.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that says what it counted")]
 
@@ -25,8 +26,8 @@ struct Call {
     path: String,
 }
 
-#[test]
-fn threads_that_wait_together_share_a_sync_and_readers_make_none() {
+/// What strace writes down of `calls` while `what_is_traced` runs; `None` without strace.
+fn traced(dir: &TestDir, calls: &str) -> Option<String> {
     if !Command::new("strace")
         .args(["-o", "/dev/null", "true"])
         .stderr(Stdio::null())
@@ -34,12 +35,11 @@ fn threads_that_wait_together_share_a_sync_and_readers_make_none() {
         .is_ok_and(|s| s.success())
     {
         println!("skipped: strace is not there, or may not trace");
-        return;
+        return None;
     }
-    let dir = TestDir::scratch("sync-calls");
     let trace = dir.join("trace");
     let output = Command::new("strace")
-        .args(["-f", "-y", "-e", "trace=fsync,fdatasync,msync,sync_file_range,syncfs,sync", "-o"])
+        .args(["-f", "-y", "-e", &format!("trace={calls}"), "-o"])
         .arg(&trace)
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", "what_is_traced"])
@@ -47,8 +47,13 @@ fn threads_that_wait_together_share_a_sync_and_readers_make_none() {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    Some(std::fs::read_to_string(trace).unwrap())
+}
 
-    let trace = std::fs::read_to_string(trace).unwrap();
+#[test]
+fn threads_that_wait_together_share_a_sync_and_readers_make_none() {
+    let dir = TestDir::scratch("sync-calls");
+    let Some(trace) = traced(&dir, "fsync,fdatasync,msync,sync_file_range,syncfs,sync") else { return };
     let calls: Vec<Call> = trace.lines().filter_map(parse).collect();
     let of = |part: &str| calls.iter().filter(|call| call.path.contains(part) && call.path.ends_with(".log")).count();
     let (busy, idle) = (of("/busy-0/"), of("/idle-0/"));
@@ -62,13 +67,45 @@ fn threads_that_wait_together_share_a_sync_and_readers_make_none() {
     assert!(made.is_empty(), "readers and waiting peers synced {made:?}");
 }
 
+/// Checkpoints, the registry and the clean mark change as a whole. On a real disk nothing had seen to it that the new one
+/// is synced before it takes the old one's name: behind a power cut it could have been empty.
+#[test]
+fn what_takes_the_place_of_a_file_is_synced_first() {
+    let dir = TestDir::scratch("sync-replace");
+    let Some(trace) = traced(&dir, "fsync,fdatasync,renameat,renameat2") else { return };
+    let mut synced = BTreeSet::new();
+    let mut replaced = 0;
+    for line in trace.lines() {
+        match renamed(line) {
+            Some(path) => {
+                assert!(synced.remove(&path), "{path} was not synced: {line}");
+                replaced += 1;
+            }
+            None => synced.extend(parse(line).map(|call| call.path)),
+        }
+    }
+    println!("{replaced} files took the place of others");
+    assert!(replaced >= 4, "{replaced}: the registry, a checkpoint of each partition, the clean mark");
+}
+
 /// A line of strace's, `123 fdatasync(4</a/b>) = 0`. Of a call that is taken up again only its beginning counts.
 fn parse(line: &str) -> Option<Call> {
     let (thread, call) = line.split_once(' ')?;
     let (name, argument) = call.trim_start().split_once('(')?;
+    if name.starts_with("renameat") {
+        return None;
+    }
     assert!(["fsync", "fdatasync"].contains(&name), "{line}");
     let path = argument.split_once('<')?.1.split('>').next()?;
     Some(Call { thread: thread.to_owned(), path: path.to_owned() })
+}
+
+/// The temporary file of a line like `123 renameat(4</a>, "b.tmp", 4</a>, "b") = 0`.
+fn renamed(line: &str) -> Option<String> {
+    let argument = line.split_once(" renameat")?.1;
+    let directory = argument.split_once('<')?.1.split('>').next()?;
+    let name = argument.split('"').nth(1).filter(|name| name.ends_with(".tmp"))?;
+    Some(format!("{directory}/{name}"))
 }
 
 /// Not a test of its own: what is traced.

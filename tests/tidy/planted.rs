@@ -25,7 +25,7 @@ pub fn problems(patch: &Source, sources: &[Source]) -> Vec<String> {
                     complain(format!("names {name}, which is not in {folder}"));
                 }
             }
-            Some(("hangs", "yes")) => {}
+            Some(("hangs", "yes") | ("needs", _)) => {}
             _ if line.is_empty() => {}
             _ => complain(format!("does not understand: {line}")),
         }
