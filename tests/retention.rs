@@ -275,9 +275,9 @@ fn a_record_from_the_future_holds_its_segment() {
     let future = START + 500_000;
     append(&partition, "v3", future);
     fill(&partition, 30);
+    assert_eq!(partition.due_segments().unwrap(), []);
     assert_eq!(retain(&partition), removed(0, 0));
     manual.set(Timestamp::from_millis(future + 1000));
-    assert_eq!(partition.due_segments().unwrap(), []);
     assert_eq!(retain(&partition), removed(0, 0));
     manual.set(Timestamp::from_millis(future + 1001));
     partition.retain().unwrap();
