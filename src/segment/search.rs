@@ -144,12 +144,16 @@ impl Segment {
                 Look::Window(_) => Fetch::Unsettled,
             });
         };
-        if first.last_offset() >= end {
+        if first.base_offset >= end {
             return Ok(Fetch::Beyond);
         }
         let known = self.verified_in(&look);
         look.hold(position, max_bytes);
         self.verify(known.as_deref(), &mut look, position, &first)?;
+        // Only of a batch that is whole it is known that it ends there: a reader who was told nothing would wait for ever.
+        if first.last_offset() >= end {
+            return Ok(Fetch::Beyond);
+        }
         let mut stop = position + first.size();
         let mut next_offset = first.next_offset();
         while let Next::Batch(header) = next_in(&mut look, stop) {

@@ -296,3 +296,21 @@ fn a_damaged_batch_does_not_change_what_the_writer_knows() {
     let fetched = log.read(Offset::new(30), FetchLimit::bytes(1).up_to(ReadUpTo::Written)).unwrap();
     assert_eq!(fetched.next_offset, Offset::new(31));
 }
+
+/// A damaged header said that its batch ended beyond the log: a reader up to the end was told nothing, again and again,
+/// and never that something is damaged.
+#[test]
+fn a_batch_that_claims_to_end_beyond_the_log_is_damage() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..3);
+    log.sync().unwrap();
+    let place = crate::record::batch_header::LAST_OFFSET_DELTA.start as u64;
+    disk.flip_bit(&directory(&disk).path().join(log_name(Offset::ZERO)), place + 1, 0).unwrap();
+    for up_to in [ReadUpTo::Written, ReadUpTo::Durable] {
+        for offset in 0..3 {
+            let read = log.read(Offset::new(offset), FetchLimit::bytes(1).up_to(up_to));
+            assert_eq!(read.unwrap_err().kind(), ErrorKind::Corruption, "{offset}");
+        }
+    }
+}
