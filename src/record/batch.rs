@@ -117,7 +117,7 @@ impl<B: AsRef<[u8]>> RecordBatch<B> {
     ///
     /// # Errors
     /// [`InvalidRecord`](crate::ErrorKind::InvalidRecord) for a number of records that is not possible,
-    /// [`InvalidTimestamp`](crate::ErrorKind::InvalidTimestamp) for a base timestamp below −1; of a compressed batch
+    /// [`InvalidTimestamp`](crate::ErrorKind::InvalidTimestamp) for a base or an append time below −1; of a compressed batch
     /// [`UnsupportedCompression`](crate::ErrorKind::UnsupportedCompression),
     /// [`Corruption`](crate::ErrorKind::Corruption) or
     /// [`DecompressedTooLarge`](crate::ErrorKind::DecompressedTooLarge).

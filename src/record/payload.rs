@@ -59,6 +59,11 @@ impl<'a> Payload<'a> {
             let message = format!("batch at {} has base timestamp {}", header.base_offset, header.base_timestamp);
             return Err(Error::new(ErrorKind::InvalidTimestamp, message));
         }
+        let by_append = header.attributes.timestamp_type() == TimestampType::LogAppendTime;
+        if by_append && header.max_timestamp < Timestamp::NONE {
+            let message = format!("batch at {} was appended at {}", header.base_offset, header.max_timestamp);
+            return Err(Error::new(ErrorKind::InvalidTimestamp, message));
+        }
         Ok(Self { header, bytes })
     }
 

@@ -186,6 +186,21 @@ fn headers_that_cannot_be_have_their_typed_error() {
     }
 }
 
+/// The time of an append is the largest timestamp in the header, and was handed out whatever it was: times before −1,
+/// which the quick walk over the records took for none.
+#[test]
+fn an_append_time_before_all_times_is_refused() {
+    let by_append = |time: i64| {
+        let mut bytes = with(ONE, ATTRIBUTES, &[0, 8]);
+        bytes[MAX_TIMESTAMP].copy_from_slice(&time.to_be_bytes());
+        seal(bytes)
+    };
+    assert_eq!(read_error(&by_append(-2)).kind(), ErrorKind::InvalidTimestamp);
+    let batch = RecordBatch::parse(by_append(-1)).unwrap();
+    let payload = batch.payload(&NO_LIMITS).unwrap();
+    assert_eq!(payload.records().next().unwrap().unwrap().timestamp(), Timestamp::NONE);
+}
+
 #[test]
 fn records_that_break_a_rule_have_their_reason() {
     use InvalidRecordReason as R;

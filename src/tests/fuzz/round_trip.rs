@@ -69,7 +69,7 @@ fn settings(builder: &mut BatchBuilder, input: &mut Input<'_>) {
         builder.leader_epoch(LeaderEpoch::new(input.i64() as i32));
     }
     if flags & 8 == 8 {
-        builder.append_time(Some(Timestamp::from_millis(input.i64() >> 1)));
+        builder.append_time(Some(Timestamp::from_millis(input.i64() >> 1).max(Timestamp::NONE)));
     }
 }
 
