@@ -5,6 +5,7 @@
 
 mod batch;
 mod codec;
+mod directory;
 mod input;
 mod names_and_configs;
 mod operations;
@@ -16,6 +17,7 @@ mod varint;
 
 pub use batch::batch;
 pub use codec::codec;
+pub use directory::directory;
 pub use names_and_configs::names_and_configs;
 pub use operations::operations;
 pub use round_trip::round_trip;
@@ -28,9 +30,10 @@ use super::crash::check::{Checked, ensure, works};
 pub type Target = fn(&[u8]) -> Result<(), String>;
 
 /// All of them, by the names of their corpora.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("batch", batch),
     ("codec", codec),
+    ("directory", directory),
     ("names_and_configs", names_and_configs),
     ("operations", operations),
     ("round_trip", round_trip),

@@ -100,4 +100,4 @@ macro_rules! replay {
     };
 }
 
-replay! { batch codec names_and_configs operations round_trip side_files varint }
+replay! { batch codec directory names_and_configs operations round_trip side_files varint }
