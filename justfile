@@ -18,6 +18,10 @@ kafka-oracle:
 kafka-node:
     scripts/kafka-node
 
+# two thousand partitions under writers, retention and compaction, for so many seconds
+soak seconds="600":
+    RIVERBED_SOAK_SECONDS={{seconds}} cargo test --test soak -- --nocapture
+
 # Kafka's cleaner and ours over the same segments
 kafka-compaction:
     scripts/kafka-compaction

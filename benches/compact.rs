@@ -2,7 +2,7 @@
 //! memory ten million keys take.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a benchmark")]
-#![allow(clippy::disallowed_methods, reason = "a thread watches the memory")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "it watches memory and time")]
 
 mod harness;
 
@@ -10,11 +10,13 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::data::{MIB, config, log_files, partition, payload};
 use harness::{Amount, Bench, Entrant, Spent, floors, timed};
-use riverbed::{BatchBuilder, Compacted, Partition, PartitionOptions, Record, Timestamp};
+use riverbed::{BatchBuilder, Compacted, FetchLimit, Offset, Partition, PartitionOptions, Record, Timestamp};
+
+const OPERATIONS: usize = 500_000;
 
 const SETTINGS: [(&str, &str); 3] =
     [("cleanup.policy", "compact"), ("segment.bytes", "134217728"), ("max.message.bytes", "2097152")];
@@ -24,6 +26,7 @@ fn main() {
     compact(&bench, "1 KiB in 1 MiB, of 4 one stays", 1 << 10, 1 << 20, 4);
     compact(&bench, "100 B in 16 KiB, of 4 one stays", 100, 16 << 10, 4);
     compact(&bench, "100 B in 16 KiB, all stay", 100, 16 << 10, 1);
+    latency(&bench);
     memory(&bench);
 }
 
@@ -98,6 +101,53 @@ fn bare_copy(files: &[PathBuf], to: &Path, size: usize) -> Spent {
         }
         std::hint::black_box(sum);
     })
+}
+
+/// How long single appends and fetches of a partition take while it is compacted, and as many of them before.
+fn latency(bench: &Bench) {
+    let name = "latency beside a compaction";
+    if !bench.wants(name) {
+        return;
+    }
+    let root = bench.directory("compact-latency");
+    fill(&root, 100, 16 << 10, bench.scaled(512 * MIB), 4);
+    let options = PartitionOptions::default().config(config(&SETTINGS));
+    let partition = Partition::open(root.join("bench-0"), options).unwrap();
+    let alone = operations(&partition, |count| count < OPERATIONS);
+    let done = AtomicBool::new(false);
+    let beside = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            partition.compact().unwrap();
+            done.store(true, Ordering::Relaxed);
+        });
+        operations(&partition, |_| !done.load(Ordering::Relaxed))
+    });
+    for (what, [mut appends, mut fetches]) in [("alone", alone), ("beside it", beside)] {
+        let told = [&mut appends, &mut fetches].map(|times| {
+            times.sort_unstable();
+            let at = |share: usize| times[(times.len() - 1) * share / 1000].as_nanos();
+            format!("{} / {} / {} ns", at(500), at(990), at(999))
+        });
+        let count = appends.len();
+        println!("{name}, {what}: {count} times, p50/p99/p99.9: append {}, fetch {}", told[0], told[1]);
+    }
+    partition.close().unwrap();
+}
+
+/// Appends a record, and fetches one from somewhere, as long as `goes_on` says so.
+fn operations(partition: &Partition, goes_on: impl Fn(usize) -> bool) -> [Vec<Duration>; 2] {
+    let (value, mut place, mut times) = (payload(100), 1_u64, [Vec::new(), Vec::new()]);
+    while goes_on(times[0].len()) {
+        let start = Instant::now();
+        partition.append_record(&Record::new().key("k").value(&value)).unwrap();
+        times[0].push(start.elapsed());
+        place = place.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let offset = Offset::new((place >> 33) % partition.offsets().1.end.get());
+        let start = Instant::now();
+        partition.fetch(offset, FetchLimit::bytes(1)).unwrap();
+        times[1].push(start.elapsed());
+    }
+    times
 }
 
 /// Ten million keys in maps of 16 MiB: how far the process grows.
