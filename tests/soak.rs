@@ -27,8 +27,11 @@ const KEPT: u64 = 4_000;
 const SEGMENT: u64 = 2_000;
 /// So many keys, each with a record of 900 bytes, are what a compacted partition keeps.
 const KEYS: u64 = 4;
-/// Records a second: what is compacted is synced, and no disk syncs as fast as memory is written.
-const RATE: u64 = 4_000;
+/// Records a second, two in a segment: each removal and each exchange is synced, and a disk that is shared does about a
+/// hundred of them in a second. Who writes faster than that for long has more and more segments to wait for them.
+const RATE: u64 = 250;
+/// Every second record goes to one of the partitions whose numbers are multiples of this.
+const HOT: u32 = 100;
 const INTERVAL: Duration = Duration::from_millis(500);
 /// Keys, indexes of active segments, what the allocator keeps.
 const MEMORY: u64 = 256 << 20;
@@ -86,7 +89,9 @@ fn write(store: &Store, partitions: &[Partition], seconds: u64, directory: &Path
             scope.spawn(move || {
                 let mut random = Random::new(seed);
                 while !done.load(Ordering::Relaxed) {
-                    let partition = &partitions[usize::try_from(random.below(PARTITIONS.into())).unwrap()];
+                    let step = if random.one_in(2) { HOT } else { 1 };
+                    let number = random.below(u64::from(PARTITIONS / step)) * u64::from(step);
+                    let partition = &partitions[usize::try_from(number).unwrap()];
                     let key = random.below(KEYS).to_be_bytes();
                     partition.append_record(&Record::new().key(&key).value(vec![7; 900])).unwrap();
                     let written = appended.fetch_add(1, Ordering::Relaxed);
