@@ -75,7 +75,8 @@ fn many_partitions_under_writers_retention_and_compaction_stay_within_bounds() {
     let after = Used::now(dir.path());
     println!("closed: {after:?}");
     assert!(after.maps == 0 && after.descriptors <= before.descriptors, "{after:?} after {before:?}");
-    assert!(after.disk <= 2 * u64::from(PARTITIONS) * 32_768, "{} bytes on disk", after.disk);
+    // Up to half of a compacted log may be dirty: six segments of four files, and some files of the partition's own.
+    assert!(after.disk <= u64::from(PARTITIONS) * 32 * 4_096, "{} bytes on disk", after.disk);
 }
 
 /// Two threads write for so long. The most that was used meanwhile.
