@@ -74,7 +74,8 @@ pub trait Directory: sealed::Sealed + fmt::Debug + Send + Sync + 'static {
     /// Replaces the contents of `name`, durably: readers see the old or the new, and so does a crash.
     ///
     /// # Errors
-    /// [`ErrorKind::StorageFull`](crate::ErrorKind::StorageFull) if there is no room, and then the old contents stay.
+    /// [`ErrorKind::StorageFull`](crate::ErrorKind::StorageFull) if there is no room, or
+    /// [`ErrorKind::TooManyFiles`](crate::ErrorKind::TooManyFiles) without a descriptor, and then the old contents stay.
     fn replace(&self, name: &str, contents: &[u8]) -> Result<()>;
 
     /// Puts `contents` under `name`, synced, by way of a temporary file, but leaves it to the caller to sync the
@@ -118,6 +119,7 @@ pub trait Directory: sealed::Sealed + fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io). What is durable is unknown then, and trying again does not tell.
+    /// [`ErrorKind::TooManyFiles`](crate::ErrorKind::TooManyFiles) changes nothing.
     fn sync(&self) -> Result<()>;
 
     /// The directory `name` in it, which need not exist.

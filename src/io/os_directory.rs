@@ -16,7 +16,7 @@ use super::handle::Handle;
 use super::lock::OsLock;
 use super::os_region::{OsRegion, Start};
 use super::replace;
-use super::root::{OpenMode, Place, Root, check_name, retry};
+use super::root::{DirectoryFd, OpenMode, Place, Root, check_name, retry};
 use super::sealed_region::SealedRegion;
 use super::tail_region::TailRegion;
 use crate::error::{Corruption, CorruptionReason, Error, ErrorKind, Result};
@@ -67,6 +67,10 @@ impl OsDirectory {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(self.failed("remove", name, e)),
             _ => Ok(()),
         }
+    }
+
+    fn sync_through(&self, directory: &DirectoryFd<'_>) -> Result<()> {
+        retry(|| fsync(directory)).map_err(|e| Error::io("sync", &self.place.path, e).with_kind(ErrorKind::Io))
     }
 }
 
@@ -175,12 +179,18 @@ impl Directory for OsDirectory {
     }
 
     fn replace(&self, name: &str, contents: &[u8]) -> Result<()> {
-        self.put(name, contents)?;
-        self.sync()
+        self.place.check_writable()?;
+        check_name(name)?;
+        // If none is to be had for the sync, nothing has changed yet.
+        let directory = self.place.open_self(OFlags::RDONLY)?;
+        replace::put(&self.place, &directory, name, contents)?;
+        self.sync_through(&directory)
     }
 
     fn put(&self, name: &str, contents: &[u8]) -> Result<()> {
-        replace::put(&self.place, name, contents)
+        self.place.check_writable()?;
+        check_name(name)?;
+        replace::put(&self.place, &self.place.open_self(OFlags::PATH)?, name, contents)
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
@@ -222,8 +232,7 @@ impl Directory for OsDirectory {
 
     fn sync(&self) -> Result<()> {
         self.place.check_writable()?;
-        let directory = self.place.open_self(OFlags::RDONLY)?;
-        retry(|| fsync(&directory)).map_err(|e| Error::io("sync", &self.place.path, e).with_kind(ErrorKind::Io))
+        self.sync_through(&self.place.open_self(OFlags::RDONLY)?)
     }
 
     fn subdirectory(&self, name: &str) -> Result<Arc<dyn Directory>> {

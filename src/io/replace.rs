@@ -4,27 +4,24 @@ use std::io::{self, Write};
 
 use rustix::fs::{AtFlags, OFlags, fsync, renameat, unlinkat};
 
-use super::root::{Place, check_name, retry};
+use super::root::{DirectoryFd, Place, retry};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Puts `contents` under `name`. Whatever happens, `name` has the old contents or the new; which of them after a power
-/// cut is certain once the directory is synced.
-pub(super) fn put(place: &Place, name: &str, contents: &[u8]) -> Result<()> {
-    place.check_writable()?;
-    check_name(name)?;
+/// Puts `contents` under `name` in `place`, which `directory` is. Whatever happens, `name` has the old contents or the
+/// new; which of them after a power cut is certain once the directory is synced.
+pub(super) fn put(place: &Place, directory: &DirectoryFd<'_>, name: &str, contents: &[u8]) -> Result<()> {
     let temporary = format!("{name}.tmp");
-    let directory = place.open_self(OFlags::PATH)?;
     // What an interrupted attempt left, or somebody planted, is not written to but goes.
-    match retry(|| unlinkat(&directory, &temporary, AtFlags::empty())) {
+    match retry(|| unlinkat(directory, &temporary, AtFlags::empty())) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(place, &temporary, "remove", e)),
         _ => {}
     }
     let written = write_synced(place, &temporary, contents).and_then(|()| {
-        retry(|| renameat(&directory, &temporary, &directory, name)).map_err(|e| failed(place, name, "replace", e))
+        retry(|| renameat(directory, &temporary, directory, name)).map_err(|e| failed(place, name, "replace", e))
     });
     written.inspect_err(|_| {
         // The next attempt would do the same; it only gives the room back now.
-        retry(|| unlinkat(&directory, &temporary, AtFlags::empty())).ok();
+        retry(|| unlinkat(directory, &temporary, AtFlags::empty())).ok();
     })
 }
 

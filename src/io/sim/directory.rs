@@ -121,12 +121,20 @@ impl SimDirectory {
         Ok(())
     }
 
-    fn sync_folder(&self, state: &mut State, folder: NodeId) -> Result<()> {
-        let synced = state.call(Call::SyncDirectory, "sync", &self.path);
-        let event = if synced.is_ok() { Event::SyncFolder { folder } } else { Event::FailSyncFolder { folder } };
-        state.perform(event);
-        synced.map_err(|error| error.with_kind(ErrorKind::Io))
+    /// Opens this directory to sync it. Without a descriptor for that nothing is lost; the inner answer is what the sync
+    /// will say.
+    fn open_to_sync(&self, state: &mut State) -> Result<Result<()>> {
+        match state.call(Call::SyncDirectory, "sync", &self.path) {
+            Err(error) if error.kind() == ErrorKind::TooManyFiles => Err(error),
+            answer => Ok(answer.map_err(|error| error.with_kind(ErrorKind::Io))),
+        }
     }
+}
+
+/// Syncs a directory, or fails to and loses its changes.
+fn sync_folder(state: &mut State, folder: NodeId, synced: Result<()>) -> Result<()> {
+    state.perform(if synced.is_ok() { Event::SyncFolder { folder } } else { Event::FailSyncFolder { folder } });
+    synced
 }
 
 /// Syncs a file, or fails to and forgets that it was dirty.
@@ -234,8 +242,9 @@ impl Directory for SimDirectory {
     fn replace(&self, name: &str, contents: &[u8]) -> Result<()> {
         let mut state = self.disk.lock();
         let folder = self.enter(&mut state, Call::Replace, "replace", name)?;
+        let synced = self.open_to_sync(&mut state)?;
         self.put_in(&mut state, folder, name, contents)?;
-        self.sync_folder(&mut state, folder)
+        sync_folder(&mut state, folder, synced)
     }
 
     fn put(&self, name: &str, contents: &[u8]) -> Result<()> {
@@ -279,7 +288,8 @@ impl Directory for SimDirectory {
     fn sync(&self) -> Result<()> {
         let mut state = self.disk.lock();
         let folder = self.folder(&state)?;
-        self.sync_folder(&mut state, folder)
+        let synced = self.open_to_sync(&mut state)?;
+        sync_folder(&mut state, folder, synced)
     }
 
     fn subdirectory(&self, name: &str) -> Result<Arc<dyn Directory>> {

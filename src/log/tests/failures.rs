@@ -98,6 +98,36 @@ fn the_recovery_point_follows_the_data() {
     assert!(call > 8, "a sync made {call} calls");
 }
 
+/// A cut was refused for want of a descriptor, but stood in the checkpoint already: the log went on, and the next opening
+/// made the cut, of what had been appended since, too.
+#[test]
+fn a_cut_that_was_refused_is_not_made_by_the_next_opening() {
+    let (mut refused, mut step) = (0, 0);
+    loop {
+        let disk = SimDisk::new();
+        let log = open(&disk, UNCLEAN);
+        fill(&log, 0..40);
+        log.sync().unwrap();
+        let before = disk.calls(None);
+        disk.fail(Fault::next_of_any_kind(Failure::Descriptors).after(step));
+        let cut = log.truncate(Offset::new(33));
+        let has_failed = disk.calls(None) - before > step;
+        disk.heal();
+        if !has_failed {
+            break;
+        }
+        if cut.is_err() && log.latch.check().is_ok() {
+            refused += 1;
+            fill(&log, 40..43);
+            log.shut();
+            let log = open(&disk, UNCLEAN);
+            assert_eq!(values(&log, ReadUpTo::Written), numbered(0..43), "call {step}: {cut:?}");
+        }
+        step += 1;
+    }
+    assert!(refused > 3, "{refused} of {step}");
+}
+
 /// DUR-05.
 #[test]
 fn a_sync_of_a_directory_that_is_gone_is_an_error() {

@@ -125,6 +125,23 @@ fn a_failed_sync_of_a_directory_loses_its_changes_for_good() {
     assert_eq!(seen, BTreeSet::from([vec!["kept".to_owned()], vec!["kept".to_owned(), "lost".to_owned()]]));
 }
 
+/// Without a descriptor a sync of a directory never began, and a file that is to be replaced is not.
+#[test]
+fn without_a_descriptor_for_its_directory_nothing_is_lost_and_nothing_replaced() {
+    let disk = SimDisk::new();
+    let root = disk.root();
+    root.replace("mark", b"old").unwrap();
+    root.create("kept", 10).unwrap();
+    disk.fail(Fault::next(Call::SyncDirectory, Failure::Descriptors).times(2));
+    assert_eq!(kind(root.sync()), ErrorKind::TooManyFiles);
+    assert_eq!(kind(root.replace("mark", b"new")), ErrorKind::TooManyFiles);
+    assert_eq!(root.read("mark", 10).unwrap(), b"old");
+    root.sync().unwrap();
+    let left = power_cut(&disk).root();
+    assert_eq!(left.list().unwrap().len(), 2);
+    assert_eq!(left.read("mark", 10).unwrap(), b"old");
+}
+
 #[test]
 fn a_full_disk_refuses_room_and_undoes_what_it_gave() {
     let disk = SimDisk::new();
