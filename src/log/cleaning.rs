@@ -218,8 +218,9 @@ impl<'a> Cleaning<'a> {
     /// cleaned, as the end of a transaction may lie behind that.
     pub(crate) fn settle(&self) -> Result<()> {
         self.log.sync()?;
-        // What is durable may still be without its files.
-        if self.log.has_unsealed() {
+        // What is durable may still be without its files: those for which there was no room wait there.
+        let lacks_files = !self.log.lock_writer()?.unsealed.is_empty();
+        if lacks_files {
             self.log.sync_round()?;
         }
         Ok(())

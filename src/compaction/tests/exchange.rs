@@ -7,7 +7,7 @@ use crate::io::sim::{Call, Failure, Fault};
 use crate::record::BatchHeader;
 
 /// Three segments of one key each time, and an active one.
-fn filled() -> Host {
+pub(super) fn filled() -> Host {
     let host = Host::new(&[("segment.bytes", "10000")]);
     for n in 0..3 {
         for _ in 0..4 {
@@ -139,6 +139,21 @@ fn without_room_nothing_changes_and_with_room_it_goes_on() {
     host.disk.set_capacity(None);
     host.compact();
     assert_eq!(host.offsets(), [11]);
+}
+
+/// There was no room for a segment's transaction index when it was synced. It was never written again where nothing more
+/// was appended, and each compaction said that there was no room.
+#[test]
+fn what_there_was_no_room_for_is_written_before_a_compaction() {
+    let host = Host::new(&[]);
+    host.send(1, 0, &[("a", Some("void"))]);
+    host.end(1, TransactionResult::Abort);
+    host.put("a", "1");
+    host.roll();
+    host.disk.fail(Fault::next(Call::Create, Failure::Full).on(".txnindex.tmp"));
+    host.log.sync().unwrap();
+    host.compact();
+    assert!(!host.offsets().contains(&0));
 }
 
 /// Each call of a compaction fails once. What is there afterwards reads as before, and opening again mends it.
