@@ -45,11 +45,13 @@ pub(super) fn swap(cleaning: &Cleaning<'_>, sources: &[Arc<Segment>], new: Finis
     Ok(true)
 }
 
-/// Makes it as if the exchange had not begun.
+/// Makes it as if the exchange had not begun. `.swap` alone would count, with some of its files missing: it is durably
+/// gone before `.cleaned` goes.
 fn revert(directory: &dyn Directory, base: Offset) -> Result<()> {
     for kind in FileKind::ALL {
         directory.unlink(&suffixed_file_name(base, kind, Suffix::Swap))?;
     }
+    directory.sync()?;
     output::remove(directory, base)?;
     directory.sync()
 }

@@ -2,6 +2,7 @@
 
 mod behaviours;
 mod exchange;
+mod interrupted;
 mod model;
 mod transactions;
 

@@ -36,6 +36,9 @@ pub(crate) struct Layout {
     pub(crate) segments: Vec<SegmentFiles>,
     /// Offsets of the producer snapshots, ascending.
     pub(crate) snapshots: Vec<Offset>,
+    /// Names to unlink, durably before all else: what an interrupted swap that is given up had renamed. Alone it would
+    /// be taken for a swap to be finished.
+    pub(crate) given_up: Vec<String>,
     /// Names to unlink.
     pub(crate) doomed: Vec<String>,
     /// Names to change, in order: the end of an interrupted swap.
@@ -117,7 +120,7 @@ impl Layout {
             let given_up = swaps.keys().filter(|(base, _)| base >= lowest).copied().collect::<Vec<_>>();
             for key in given_up {
                 swaps.remove(&key);
-                self.doomed.push(suffixed_file_name(key.0, key.1, Suffix::Swap));
+                self.given_up.push(suffixed_file_name(key.0, key.1, Suffix::Swap));
             }
         }
         self.doomed.extend(cleaned.keys().map(|(base, kind)| suffixed_file_name(*base, *kind, Suffix::Cleaned)));
@@ -235,7 +238,8 @@ mod tests {
         let half = with(&["00000000000000000000.log.cleaned", "00000000000000000010.log.swap"]);
         assert_eq!(bases(&half), [0, 10, 20]);
         assert_eq!(half.renames, []);
-        assert_eq!(half.doomed.len(), 2);
+        assert_eq!(half.given_up, ["00000000000000000010.log.swap"]);
+        assert_eq!(half.doomed, ["00000000000000000000.log.cleaned"]);
 
         let all_swap = with(&["00000000000000000000.log.swap", "00000000000000000000.index.swap"]);
         assert_eq!(bases(&all_swap), [0, 20]);

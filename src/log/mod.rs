@@ -37,6 +37,7 @@ pub(crate) mod segment_set;
 mod settled;
 mod tail;
 pub(crate) mod text_checkpoint;
+mod tidying;
 mod truncate;
 mod validate;
 mod verification;

@@ -136,7 +136,7 @@ pub(super) struct Opening<'a> {
     pub(super) checkpoint: Checkpoint,
     /// Whether the checkpoint's file has to be written first: it names cuts of segments that are about to be exchanged; or
     /// it is not there, and the log is one that will be compacted.
-    says_otherwise: bool,
+    pub(super) says_otherwise: bool,
     /// What is wrong with the checkpoint's file, if anything is.
     damage: Option<Corruption>,
 }
@@ -165,22 +165,6 @@ impl<'a> Opening<'a> {
         checkpoint.cut_segments.retain(|cut| !layout.is_exchanged(cut.base));
         let says_otherwise = is_new || checkpoint.cut_segments.len() < cuts;
         Ok(Self { directory, options, layout, checkpoint, says_otherwise, damage: own.damage })
-    }
-
-    /// Removes what is doomed and finishes what was interrupted, durably.
-    fn tidy(&self) -> Result<()> {
-        if self.says_otherwise {
-            let written = self.checkpoint.write(self.directory.as_ref());
-            // Of a log that is new, only that it is.
-            if self.layout.renames.is_empty() { written.or_else(Error::unless_full)? } else { written? }
-        }
-        for name in &self.layout.doomed {
-            self.directory.unlink(name)?;
-        }
-        for (from, to) in &self.layout.renames {
-            self.directory.rename(from, to)?;
-        }
-        if self.layout.doomed.is_empty() && self.layout.renames.is_empty() { Ok(()) } else { self.directory.sync() }
     }
 
     /// The name under which a segment's file lies, which is another only where a swap is unfinished and nothing may be
