@@ -66,7 +66,6 @@ fn rename_all(directory: &dyn Directory, new: &Finished, from: Suffix, to: Suffi
 /// What follows the commit point.
 fn finish(turn: &Turn<'_>, sources: &[Arc<Segment>], mut new: Finished) -> Result<()> {
     let directory = turn.directory();
-    turn.forget_cuts(sources)?;
     let swap_name = suffixed_file_name(new.base, FileKind::Log, Suffix::Swap);
     let region = directory.open_sealed(&swap_name, new.len);
     // As long as this is held the file stays open, whatever its name is by then.
@@ -75,6 +74,8 @@ fn finish(turn: &Turn<'_>, sources: &[Arc<Segment>], mut new: Finished) -> Resul
     let interim = segment(turn, &new, region, Indexes::Memory(Arc::clone(&new.index)), Some(aborted));
     turn.publish(sources, &interim)?;
     remove_sources(turn, sources, &new)?;
+    // Behind that, which makes room for it.
+    turn.forget_cuts(sources)?;
     rename_all(directory.as_ref(), &new, Suffix::Swap, Suffix::None)?;
     directory.sync()?;
     let open = |kind| {

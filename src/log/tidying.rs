@@ -1,6 +1,6 @@
 //! What an opening does first: it removes what is doomed, and finishes or reverts an exchange that was interrupted.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::log::open::Opening;
 
 impl Opening<'_> {
@@ -9,17 +9,13 @@ impl Opening<'_> {
     /// Of a swap what it replaces goes first: that needs no room, and makes some. Until it is durably gone `.swap` stays,
     /// and says again what to remove.
     pub(super) fn tidy(&self) -> Result<()> {
-        if self.says_otherwise {
-            let written = self.checkpoint.write(self.directory.as_ref());
-            // Of a log that is new, only that it is.
-            if self.layout.renames.is_empty() { written.or_else(Error::unless_full)? } else { written? }
-        }
         if !self.layout.renames.is_empty() {
             // Whoever died may not have made these names durable.
             self.directory.sync()?;
         }
         self.unlink_durably(&self.layout.given_up)?;
         self.unlink_durably(&self.layout.doomed)?;
+        self.forget_cuts()?;
         for (from, to) in &self.layout.renames {
             self.directory.rename(from, to)?;
         }
@@ -29,5 +25,22 @@ impl Opening<'_> {
     fn unlink_durably(&self, names: &[String]) -> Result<()> {
         names.iter().try_for_each(|name| self.directory.unlink(name))?;
         if names.is_empty() { Ok(()) } else { self.directory.sync() }
+    }
+
+    /// Writes the checkpoint without the cuts of segments that are about to be exchanged; of a log that is new, only that
+    /// it is. Where a swap has no room for that even now, the files that it renames over make some.
+    fn forget_cuts(&self) -> Result<()> {
+        if !self.says_otherwise {
+            return Ok(());
+        }
+        let written = self.checkpoint.write(self.directory.as_ref());
+        let Err(error) = written else { return Ok(()) };
+        error.unless_full()?;
+        if self.layout.renames.is_empty() {
+            return Ok(());
+        }
+        let replaced: Vec<String> = self.layout.renames.iter().map(|(_, to)| to.clone()).collect();
+        self.unlink_durably(&replaced)?;
+        self.checkpoint.write(self.directory.as_ref())
     }
 }

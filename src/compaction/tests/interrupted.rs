@@ -126,3 +126,24 @@ fn an_exchange_that_is_given_up_never_leaves_a_segment_without_its_transaction_i
         cut_in_opening(&host, &disk, is_right);
     }
 }
+
+/// A cut had ended a segment that was then exchanged, the disk was full, and an opening had to write down first that the
+/// cut counts no more. It could not, and so no partition of the store could be opened.
+#[test]
+fn an_exchange_of_a_segment_that_was_cut_is_finished_on_a_full_disk() {
+    let host = Host::new(&[("segment.bytes", "10000")]);
+    (0..8).for_each(|n| _ = host.put("a", &format!("{n}")));
+    host.log.truncate(Offset::new(5)).unwrap();
+    (0..20).for_each(|n| _ = host.put("b", &format!("{n}")));
+    host.roll();
+    host.log.sync().unwrap();
+    let begin = host.disk.position();
+    host.compact();
+    for disk in crashed(&host, begin, is_exchanging) {
+        disk.set_capacity(Some(disk.used()));
+        let again = opened(&host, disk);
+        assert_eq!(again.offsets(), [4, 24]);
+        again.disk.set_capacity(None);
+        assert_eq!(again.put("c", "goes on"), 25);
+    }
+}
