@@ -96,7 +96,10 @@ impl Log {
         checked.stamp(writer.marks.end, epoch);
         let (head, section) = (checked.head(), checked.section());
         let incoming = Incoming { header: checked.header(), head, section, marker, origin, proof, now };
-        let appended = self.append_one(&mut writer, &incoming)?;
+        let appended = match self.append_one(&mut writer, &incoming) {
+            Ok(appended) => appended,
+            Err(error) => return Err(self.not_appended(writer, error)),
+        };
         self.moved.tell_unlocking(writer);
         Ok(appended)
     }
@@ -131,7 +134,10 @@ impl Log {
             proof: Proof::NotAsked,
             now,
         };
-        let appended = self.append_one(&mut writer, &incoming)?;
+        let appended = match self.append_one(&mut writer, &incoming) {
+            Ok(appended) => appended,
+            Err(error) => return Err(self.not_appended(writer, error)),
+        };
         self.moved.tell_unlocking(writer);
         Ok(Some(appended))
     }
@@ -160,7 +166,10 @@ impl Log {
             let now = self.clock.now();
             let incoming =
                 Incoming { header, head, section, marker, origin: Origin::Replication, proof: Proof::NotAsked, now };
-            let next = self.append_one(&mut writer, &incoming)?;
+            let next = match self.append_one(&mut writer, &incoming) {
+                Ok(next) => next,
+                Err(error) => return Err(self.not_appended(writer, error)),
+            };
             let first = appended.as_ref().map_or(*next.offsets.start(), |before| *before.offsets.start());
             *appended = Some(Appended { offsets: first..=*next.offsets.end(), ..next });
         }

@@ -6,8 +6,9 @@ use crate::error::{CorruptionReason, Error, ErrorKind, Result};
 use crate::log::epoch_cache::LeaderEpochCache;
 use crate::log::producer_state::ProducerState;
 use crate::log::replay::{PRODUCER_EXPIRATION_MS, Replay};
+use crate::log::segment_set::SegmentSet;
 use crate::log::{Log, LogConfig, Writer, durability, lost_sync, producer_snapshot};
-use crate::segment::file_name::{FileKind, Suffix, parse_file_name};
+use crate::segment::file_name::{FileKind, Suffix, file_name, parse_file_name};
 use crate::segment::indexes::Indexes;
 use crate::segment::memory_index::IndexSettings;
 use crate::segment::{ActiveSegment, NewSegment, Segment, remove_unused};
@@ -273,6 +274,10 @@ impl Log {
         if base < log_end {
             return Err(Error::new(ErrorKind::InvalidArgument, format!("cannot roll to {base} below {log_end}")));
         }
+        if let Some(ahead) = self.begun_ahead(writer).filter(|ahead| base < *ahead) {
+            let message = format!("segment {ahead} was begun ahead of {base}, and is not gone yet");
+            return Err(Error::new(ErrorKind::TooManyFiles, message));
+        }
         self.sync_names(writer)?;
         let next = self.create_segment(writer, base, first)?;
         let Some(tail) = writer.tail.as_mut() else { return Ok(()) };
@@ -291,6 +296,50 @@ impl Log {
 }
 
 impl Log {
+    /// What an append answers that failed with `error`. Where a segment was begun for it behind a gap, that one goes again:
+    /// what comes next may belong into the gap, and an opening would take its name for the log end.
+    #[cold]
+    pub(super) fn not_appended(&self, writer: MutexGuard<'_, Writer>, error: Error) -> Error {
+        if self.begun_ahead(&writer).is_none() {
+            return error;
+        }
+        // Whoever syncs must not find it gone.
+        drop(writer);
+        let _turn = self.rounds.lock();
+        if let Ok(mut writer) = self.lock_writer() {
+            // What is left of it goes before the next segment is made.
+            self.take_back_begun(&mut writer).ok();
+        }
+        error
+    }
+
+    /// The base of the active segment, if that is empty and lies behind the log end.
+    fn begun_ahead(&self, writer: &Writer) -> Option<Offset> {
+        let active = writer.tail.as_ref()?.active.as_ref()?;
+        Some(active.base_offset()).filter(|base| active.is_empty() && *base > writer.marks.end)
+    }
+
+    fn take_back_begun(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
+        let set = self.segments.load_full();
+        let (Some(base), Some((begun, kept))) = (self.begun_ahead(writer), set.segments().split_last()) else {
+            return Ok(());
+        };
+        let end = writer.marks.end;
+        self.directory.unlink(&file_name(base, FileKind::Snapshot))?;
+        self.directory.unlink(&begun.file_name(FileKind::Log))?;
+        for sealing in &mut writer.unsealed {
+            sealing.snapshot.take_if(|(offset, _)| *offset > end);
+        }
+        let Some(tail) = writer.tail.as_mut() else { return Ok(()) };
+        tail.active = None;
+        // The one in front of it was sealed, and takes no more.
+        tail.is_ended = true;
+        begun.region().doom();
+        self.publish(writer, SegmentSet::new(kept.to_vec(), set.log_start()));
+        writer.leftover = Some(base);
+        self.remove_leftover(writer)
+    }
+
     /// Syncs the directory if names in it are not durable yet; a sync that is under way is not waited for. Names are durable in order: a segment whose name
     /// survives must not have lost the one before it, or the log would begin with a hole; nor may segments be removed
     /// in front of one whose name is lost.

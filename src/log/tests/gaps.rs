@@ -2,6 +2,7 @@
 
 use super::damage::{directory, log_name};
 use super::*;
+use crate::io::sim::{Call, Failure, Fault};
 
 fn corrupt(log: &Log, offset: u64) -> String {
     let error = log.read(Offset::new(offset), FetchLimit::bytes(10_000)).unwrap_err();
@@ -87,6 +88,48 @@ fn gaps_that_a_follower_was_given_stay_gaps() {
     log.shut();
     let log = open(&disk, UNCLEAN);
     assert_eq!(values(&log, ReadUpTo::Written).iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [0, 3, 4, 8]);
+}
+
+/// A segment was begun for a batch behind a gap, and then the batch could not be written. Batches that came in the gap, of
+/// another leader, found a segment behind them, and every append panicked from then on. Where the process died, an opening
+/// took the name of that segment for the log end.
+#[test]
+fn a_segment_begun_behind_a_gap_goes_again_if_its_batch_cannot_be_written() {
+    let at = |base: u64| {
+        let mut builder = BatchBuilder::new();
+        builder.base_offset(Offset::new(base)).leader_epoch(LeaderEpoch::new(1));
+        let time = Timestamp::from_millis(1_000_000);
+        builder.push(&Record::new().value("x".repeat(300)).timestamp(time), time).unwrap();
+        builder.finish().unwrap().unwrap().to_vec()
+    };
+    for failure in [Failure::Full, Failure::Descriptors] {
+        for (is_synced, is_killed) in [(false, false), (false, true), (true, false), (true, true)] {
+            let disk = SimDisk::new();
+            let mut log = open(&disk, UNCLEAN);
+            for base in 0..2 {
+                log.append_as_follower(&at(base)).unwrap();
+            }
+            disk.fail(Fault::next(Call::Append, failure).on(".log"));
+            assert!(log.append_as_follower(&at(50)).is_err());
+            disk.heal();
+            if is_synced {
+                log.sync().unwrap();
+            }
+            if is_killed {
+                log.shut();
+                log = open(&disk, UNCLEAN);
+            }
+            assert_eq!(log.end(ReadUpTo::Written), Offset::new(2), "{failure:?}, killed: {is_killed}");
+            for base in [2, 3, 50, 51] {
+                log.append_as_follower(&at(base)).unwrap();
+            }
+            log.sync().unwrap();
+            log.shut();
+            let log = open(&disk, UNCLEAN);
+            let offsets = values(&log, ReadUpTo::Written).into_iter().map(|(offset, _)| offset);
+            assert_eq!(offsets.collect::<Vec<_>>(), [0, 1, 2, 3, 50, 51]);
+        }
+    }
 }
 
 /// A length that became another leads into the middle of some batch. Whatever stood at the place of the magic there was
