@@ -72,10 +72,12 @@ impl Log {
         Ok(cut.at)
     }
 
-    /// Removes everything and begins at `offset`, wherever that lies.
+    /// Removes everything and begins at `offset`, wherever that lies. Where there is no room to write that down, nothing is
+    /// removed.
     pub(super) fn start_over_at(&self, writer: &mut MutexGuard<'_, Writer>, offset: Offset) -> Result<()> {
-        let step = self.latch.begin()?;
         let cut = Cut { at: offset, kept: 0, position: 0 };
+        self.note_emptied(&cut).map_err(|error| self.latch.trip_unless_full(error))?;
+        let step = self.latch.begin()?;
         let emptied = self.empty(writer, &cut);
         match emptied {
             Ok(()) => step.done(),
@@ -84,13 +86,11 @@ impl Log {
         Ok(())
     }
 
-    fn empty(&self, writer: &mut MutexGuard<'_, Writer>, cut: &Cut) -> Result<()> {
+    fn note_emptied(&self, cut: &Cut) -> Result<()> {
         self.sync.lower(cut.at.get());
-        let set = self.segments.load_full();
         self.checkpoint.update(self.directory.as_ref(), |state| {
             let mut checkpoint = state.checkpoint.clone();
             checkpoint.recovery_point = RecoveryPoint { offset: cut.at, base: cut.at, position: 0 };
-            state.synced = checkpoint.recovery_point;
             checkpoint.high_watermark = checkpoint.high_watermark.min(cut.at);
             checkpoint.log_start = cut.at;
             checkpoint.cuts += 1;
@@ -98,6 +98,14 @@ impl Log {
             checkpoint.cut_segments.clear();
             Some(checkpoint)
         })?;
+        self.checkpoint.update(self.directory.as_ref(), |state| {
+            state.synced = state.checkpoint.recovery_point;
+            None
+        })
+    }
+
+    fn empty(&self, writer: &mut MutexGuard<'_, Writer>, cut: &Cut) -> Result<()> {
+        let set = self.segments.load_full();
         self.unlink_behind(&set, cut)?;
         for snapshot in self.snapshots()? {
             self.directory.unlink(&file_name(snapshot, FileKind::Snapshot))?;

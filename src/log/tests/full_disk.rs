@@ -154,6 +154,26 @@ fn a_cut_needs_no_room_for_the_segment_behind_it() {
     }
 }
 
+/// A log was to be emptied, and there was no room to write that down: nothing had changed, and yet nothing more could be
+/// written until it was opened again.
+#[test]
+fn a_log_that_cannot_be_emptied_for_want_of_room_goes_on() {
+    for to in [10, 100] {
+        let disk = SimDisk::new();
+        let (log, _) = cut_log(&disk);
+        no_room_for(&disk, "log-checkpoint.tmp");
+        assert_eq!(log.reset_to(Offset::new(to)).unwrap_err().kind(), ErrorKind::StorageFull);
+        goes_on(&log, 40, &format!("{to}"));
+        log.sync().unwrap();
+        log.shut();
+        let log = open(&disk, UNCLEAN);
+        assert_eq!(log.log_start(), Offset::ZERO);
+        goes_on(&log, 43, &format!("{to}"));
+        log.reset_to(Offset::new(to)).unwrap();
+        assert_eq!((log.log_start().get(), log.end(ReadUpTo::Written).get()), (to, to));
+    }
+}
+
 /// The checkpoint kept for ever what cuts had left in files that later cuts, or deletions, took away.
 #[test]
 fn a_thousand_cuts_leave_a_small_checkpoint() {
