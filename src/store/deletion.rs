@@ -99,6 +99,29 @@ impl Inner {
         first_error.or(synced.err()).map_or(Ok(()), Err)
     }
 
+    /// Gives directories that go and are still called what they were the names of those that go, as
+    /// [`Inner::remove_deleted`] does. Answers those that can be removed, and whether these are all.
+    fn put_aside(&self, found: &Found) -> (Vec<String>, bool) {
+        let (mut doomed, mut renamed, mut is_whole) = (Vec::new(), Vec::new(), true);
+        for name in &found.doomed {
+            match TopicPartition::from_directory_name(name) {
+                None => doomed.push(name.clone()),
+                Some(of) => {
+                    let aside = aside(&of.topic, of.partition.get(), DOOMED);
+                    match self.directory.rename(name, &aside) {
+                        Ok(()) => renamed.push(aside),
+                        Err(_) => is_whole = false,
+                    }
+                }
+            }
+        }
+        match renamed.is_empty() || self.directory.sync().is_ok() {
+            true => doomed.append(&mut renamed),
+            false => is_whole = false,
+        }
+        (doomed, is_whole)
+    }
+
     /// Removes directories of deleted topics that a crash left. Answers the topics of which not all could be removed:
     /// the next opening tries again.
     pub(super) fn finish_deletions(&self, registry: &Registry, found: &Found) -> Result<Vec<TopicId>> {
@@ -106,7 +129,9 @@ impl Inner {
         for name in &found.markers {
             left |= self.empty(name).is_err();
         }
-        for name in &found.doomed {
+        let (doomed, renamed) = self.put_aside(found);
+        left |= !renamed;
+        for name in &doomed {
             left |= self.directory.remove_subdirectory(name).is_err();
         }
         if registry.deleted.is_empty() {
