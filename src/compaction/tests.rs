@@ -1,6 +1,7 @@
 //! Compaction of whole logs, on the simulated disk.
 
 mod behaviours;
+mod cuts;
 mod exchange;
 mod interrupted;
 mod model;

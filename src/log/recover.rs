@@ -189,6 +189,10 @@ impl<'a, 'o> Recovering<'a, 'o> {
         let mut known = None;
         let (mut place, mut end) = (0, files.base);
         let stop = loop {
+            if place == recorded && recorded > 0 {
+                // Compaction may have left out what came last; a cut left the point there.
+                self.resume_behind(trusted);
+            }
             if self.expected.offset >= limit {
                 // Whatever stands there was never published, or was cut.
                 break Stop::End;

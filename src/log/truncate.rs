@@ -95,7 +95,6 @@ impl Log {
             checkpoint.log_start = cut.at;
             checkpoint.cuts += 1;
             checkpoint.cleaned = Cleaned::default();
-            checkpoint.cut_segments.clear();
             Some(checkpoint)
         })?;
         self.checkpoint.update(self.directory.as_ref(), |state| {
@@ -171,7 +170,8 @@ impl Log {
 
     /// The recovery point goes down first, synced: a crash right after must not take the cut part for durable.
     fn lower_checkpoint(&self, set: &SegmentSet, cut: &Cut) -> Result<()> {
-        let last_kept = cut.kept.checked_sub(1).and_then(|index| set.segments().get(index));
+        let kept = |back: usize| cut.kept.checked_sub(back).and_then(|index| set.segments().get(index));
+        let (last_kept, before) = (kept(1), kept(2));
         let base = last_kept.map_or(cut.at, |segment| segment.base_offset());
         self.checkpoint.update(self.directory.as_ref(), |state| {
             let mut checkpoint = state.checkpoint.clone();
@@ -179,6 +179,13 @@ impl Log {
             for point in [&mut checkpoint.recovery_point, &mut state.synced] {
                 if point.offset > cut.at {
                     *point = RecoveryPoint { offset: cut.at, base, position: cut.position };
+                    // Nothing of that segment stays, its file goes for a while: the point is the end of the one before.
+                    if let (0, Some(before)) = (cut.position, before) {
+                        let base = before.base_offset();
+                        let position = checkpoint.cut_segments.iter().find(|cut| cut.base == base);
+                        let position = position.map_or(before.size(), |cut| cut.position);
+                        *point = RecoveryPoint { offset: cut.at, base, position };
+                    }
                 }
             }
             checkpoint.high_watermark = checkpoint.high_watermark.min(cut.at);

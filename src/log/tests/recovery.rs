@@ -376,3 +376,25 @@ fn a_segment_that_was_cut_ends_where_a_power_cut_has_left_it() {
         }
     }
 }
+
+/// A cut had durably removed records whose bytes stayed in their file. The log was then emptied, which forgot the cut
+/// before that file was gone: a crash in between brought the bytes back as records.
+#[test]
+fn what_a_cut_removed_does_not_come_back_when_the_log_is_emptied() {
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    fill(&log, 0..10);
+    let base = log.segments().last().unwrap().base_offset().get();
+    assert!(base + 2 < 10, "{base}");
+    let to = log.truncate(Offset::new(base + 1)).unwrap().get();
+    let begin = disk.position();
+    log.reset_to(Offset::new(to)).unwrap();
+    let mut replay = disk.history().at(begin);
+    loop {
+        let state = replay.crash_state(&mut Random::new(1), CrashMode::Kill);
+        assert!(open(&state, UNCLEAN).end(ReadUpTo::Written).get() <= to, "event {}", replay.position());
+        if !replay.advance() {
+            break;
+        }
+    }
+}
