@@ -255,6 +255,9 @@ impl<'a> Cleaning<'a> {
             if is_behind {
                 checkpoint.recovery_point = RecoveryPoint { offset: end, base: end, position: 0 };
             }
+            if state.synced.base < end {
+                state.synced = checkpoint.recovery_point;
+            }
             Some(checkpoint)
         });
         update.map_err(|error| self.log.latch.trip_unless_full(error))

@@ -274,6 +274,11 @@ impl Log {
         self.checkpoint.update(self.directory.as_ref(), |state| {
             let before = state.checkpoint.recovery_point;
             let point = point.unwrap_or(state.synced);
+            // Only a cut takes it down: what is behind it may have been exchanged since.
+            if point.offset < before.offset {
+                state.synced = before;
+                return None;
+            }
             state.synced = point;
             let grown = point.position.saturating_sub(before.position) >= CHECKPOINT_BYTES;
             let waited = now.saturating_sub(state.written_at) >= CHECKPOINT_AFTER;

@@ -90,3 +90,25 @@ fn a_power_cut_in_a_cut_leaves_what_is_in_front_of_it() {
         }
     }
 }
+
+/// The file of epochs found no room, so that what is synced was not noted. The compaction behind it took the recovery point
+/// up, and the next sync took it down again, into a segment that had been exchanged: a crash cut the log at its first gap.
+#[test]
+fn the_recovery_point_never_goes_back_into_what_was_exchanged() {
+    let host = Host::new(&[("segment.bytes", "10000")]);
+    for n in 0..8 {
+        host.put("a", &format!("{n}"));
+    }
+    host.roll();
+    host.put("b", "1");
+    host.disk.fail(Fault::next_of_any_kind(Failure::Full).on("leader-epoch-checkpoint.tmp"));
+    host.log.sync().unwrap();
+    host.disk.heal();
+    host.compact();
+    host.put("c", "2");
+    host.log.checkpoint_if_due().unwrap();
+    for mode in [CrashMode::Kill, POWER_LOST] {
+        let again = after(&host, mode);
+        assert!(again.offsets().starts_with(&[7, 8]), "{mode:?}: {:?}, {:?}", again.offsets(), again.log.recovery());
+    }
+}
