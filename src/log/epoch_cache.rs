@@ -138,6 +138,17 @@ impl LeaderEpochCache {
         news
     }
 
+    /// Drops the epochs that cannot have begun where they are said to, as `epoch` wrote `offset` and they are newer.
+    /// Answers whether anything has changed.
+    pub(crate) fn disprove(&mut self, epoch: LeaderEpoch, offset: Offset) -> bool {
+        let newer = self.entries.partition_point(|entry| entry.epoch <= epoch);
+        let is_wrong = epoch >= LeaderEpoch::ZERO && self.entries.get(newer).is_some_and(|first| first.start <= offset);
+        if is_wrong {
+            self.entries.truncate(newer);
+        }
+        is_wrong
+    }
+
     /// Drops the epochs in front of `offset`, the log's new start; the one that wrote it starts there now. Answers
     /// whether anything has changed.
     pub(crate) fn truncate_from_start(&mut self, offset: Offset) -> bool {

@@ -140,6 +140,8 @@ impl Replay {
     /// What the batch says is taken as it is: whoever appended it has checked it. A marker that cannot be understood
     /// counts as none.
     pub(super) fn batch(&mut self, header: &BatchHeader, bytes: &[u8]) -> Option<AbortedTransaction> {
+        // Epochs of records that a cut removed: their file is written by the next sync.
+        self.epochs_dirty |= self.epochs.disprove(header.leader_epoch, header.base_offset);
         let newer = self.epochs.latest().is_none_or(|latest| header.leader_epoch > latest.epoch);
         if newer && header.leader_epoch >= LeaderEpoch::ZERO {
             self.epochs_dirty |= self.epochs.assign(header.leader_epoch, header.base_offset);

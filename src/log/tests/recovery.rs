@@ -398,3 +398,27 @@ fn what_a_cut_removed_does_not_come_back_when_the_log_is_emptied() {
         }
     }
 }
+
+/// Epochs that a cut had removed were in their file still when the process was killed. The next opening believed them: the
+/// leader's next batches, of an epoch before, were refused.
+#[test]
+fn epochs_that_a_cut_removed_do_not_come_back() {
+    let at = |base: u64, epoch: i32| {
+        let mut bytes = batch(&["x"]).bytes().to_vec();
+        bytes[..8].copy_from_slice(&base.to_be_bytes());
+        bytes[12..16].copy_from_slice(&epoch.to_be_bytes());
+        bytes
+    };
+    let disk = SimDisk::new();
+    let log = open(&disk, UNCLEAN);
+    for (base, epoch) in [(0, 3), (1, 3), (2, 5), (3, 6)] {
+        log.append_as_follower(&at(base, epoch)).unwrap();
+    }
+    log.sync().unwrap();
+    log.truncate(Offset::new(2)).unwrap();
+    log.append_as_follower(&at(2, 3)).unwrap();
+    log.shut();
+    let log = open(&disk, UNCLEAN);
+    log.append_as_follower(&at(3, 4)).unwrap();
+    assert_eq!(log.end(ReadUpTo::Written), Offset::new(4));
+}
