@@ -3,7 +3,6 @@
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::log::cleaning::Cleaning;
 
 #[test]
 fn cln_01_what_is_superseded_goes_and_all_else_stays() {
@@ -279,18 +278,11 @@ fn a_slow_cleaning_ends_when_the_log_is_closed() {
     host.cleaner = Cleaner::new(CleanerConfig { dedupe_bytes: 1 << 20, bytes_per_second: Some(1) });
     std::thread::scope(|scope| {
         let cleaning = scope.spawn(|| host.cleaner.clean(&host.log).unwrap_err());
-        while host.log.begin_if_free().is_some() {
+        while !host.log.is_cleaned_now() {
             std::thread::yield_now();
         }
         host.log.close().unwrap().unwrap();
         assert_eq!(cleaning.join().unwrap().kind(), ErrorKind::Closed);
     });
     assert!(!host.files().iter().any(|(name, _)| name.ends_with(".cleaned") || name.ends_with(".swap")));
-}
-
-impl Log {
-    /// Begins to clean, if nobody does.
-    fn begin_if_free(&self) -> Option<Cleaning<'_>> {
-        if self.is_cleaned_now() { None } else { self.begin_cleaning().ok() }
-    }
 }
