@@ -71,6 +71,12 @@ pub trait Directory: sealed::Sealed + fmt::Debug + Send + Sync + 'static {
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such file.
     fn modified(&self, name: &str) -> Result<Timestamp>;
 
+    /// Whether the file `name` has names elsewhere, too: hard links, as a backup makes them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such file.
+    fn has_other_names(&self, name: &str) -> Result<bool>;
+
     /// Replaces the contents of `name`, durably: readers see the old or the new, and so does a crash.
     ///
     /// # Errors

@@ -178,6 +178,13 @@ impl Directory for OsDirectory {
         Ok(Timestamp::from_millis(stat.st_mtime.saturating_mul(1000).saturating_add(millis)))
     }
 
+    fn has_other_names(&self, name: &str) -> Result<bool> {
+        check_name(name)?;
+        let directory = self.place.open_self(OFlags::PATH)?;
+        let stat = retry(|| statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW));
+        Ok(stat.map_err(|e| self.failed("stat", name, e))?.st_nlink > 1)
+    }
+
     fn replace(&self, name: &str, contents: &[u8]) -> Result<()> {
         self.place.check_writable()?;
         check_name(name)?;

@@ -465,8 +465,12 @@ impl<'a, 'o> Recovering<'a, 'o> {
     }
 
     fn build_last(&mut self, walked: Walked, write: bool) -> Result<Option<ActiveSegment>> {
-        // Behind damage that took the end of what was synced, another segment goes on: no gap inside of one.
-        if !write || self.found.damage.is_some() || walked.end != self.found.log_end {
+        let name = self.opening.log_name(&walked.files);
+        let is_ended = walked.end != self.found.log_end
+            || (write && walked.valid > 0 && self.opening.directory.has_other_names(&name)?);
+        // Behind damage that took the end of what was synced, another segment goes on: no gap inside of one. Nor does a
+        // backup have its file grow.
+        if !write || self.found.damage.is_some() || is_ended {
             if !write && self.found.recovery.damage.is_empty() && walked.end == self.found.log_end {
                 return self.build_followed(walked);
             }
@@ -478,7 +482,6 @@ impl<'a, 'o> Recovering<'a, 'o> {
             return Ok(None);
         }
         let new = self.opening.new_segment(walked.files.base);
-        let name = self.opening.log_name(&walked.files);
         let valid = walked.valid as u64;
         let region = self.opening.directory.open_append(&name, valid, new.capacity.max(valid))?;
         let active = ActiveSegment::resume(&self.opening.directory, region, walked.index, Some(walked.aborted), new)?;

@@ -148,7 +148,11 @@ impl Log {
         let is_ended = writer.tail.as_ref().is_some_and(|tail| tail.is_ended);
         let is_cut = |last: &Segment| is_ended || self.checkpoint.get().cut_of(last.base_offset()).is_some();
         let (active, next) = match set.last() {
-            Some(last) if !is_cut(last) && last.next_offset()? == writer.marks.end => {
+            Some(last)
+                if !is_cut(last)
+                    && last.next_offset()? == writer.marks.end
+                    && !self.is_shared(last, writer.marks.end)? =>
+            {
                 let active = self.resume(last, 0)?;
                 let next = set.with_last_replaced(Arc::clone(active.segment()));
                 (active, next)
@@ -171,6 +175,11 @@ impl Log {
             tail.is_ended = false;
         }
         Ok(())
+    }
+
+    /// Whether a backup has the file of `last`, too, in which nothing may change then. An empty one cannot be ended.
+    fn is_shared(&self, last: &Segment, log_end: Offset) -> Result<bool> {
+        Ok(last.base_offset() < log_end && self.directory.has_other_names(&last.file_name(FileKind::Log))?)
     }
 
     /// Opens the active segment again with room for a batch of `first` bytes. It is empty, or it would have been rolled,

@@ -204,6 +204,7 @@ mod full_disk;
 mod gaps;
 mod kafkas;
 mod larger;
+mod linked;
 mod marks;
 mod read_only;
 mod recovery;

@@ -239,6 +239,10 @@ impl Directory for SimDirectory {
         Ok(state.modified())
     }
 
+    fn has_other_names(&self, _name: &str) -> Result<bool> {
+        Ok(false)
+    }
+
     fn replace(&self, name: &str, contents: &[u8]) -> Result<()> {
         let mut state = self.disk.lock();
         let folder = self.enter(&mut state, Call::Replace, "replace", name)?;
