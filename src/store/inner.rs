@@ -374,14 +374,13 @@ impl Inner {
     }
 }
 
-/// Damage to one partition's files is that partition's answer; anything else is the store's.
+/// Damage to one partition's files, or a disk too full to mend them, is that partition's answer; anything else is the
+/// store's.
 fn lenient(opened: Result<Partition>) -> Result<Result<Partition>> {
-    use ErrorKind::{Corruption, Io, NotADirectory, NotFound, PermissionDenied};
-    match opened {
-        Err(error) if matches!(error.kind(), Corruption | NotFound | NotADirectory | PermissionDenied | Io) => {
-            Ok(Err(error))
-        }
-        Err(error) => Err(error),
+    use ErrorKind::{Corruption, Io, NotADirectory, NotFound, PermissionDenied, StorageFull};
+    match opened.map_err(|error| (error.kind(), error)) {
+        Err((Corruption | NotFound | NotADirectory | PermissionDenied | Io | StorageFull, error)) => Ok(Err(error)),
+        Err((_, error)) => Err(error),
         Ok(partition) => Ok(Ok(partition)),
     }
 }

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod compaction;
+mod opening;
 mod recovery_point;
 mod retention;
 
@@ -11,7 +12,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::error::ErrorKind;
 use crate::io::Budget;
-use crate::io::sim::{Call, CrashMode, Failure, Fault, Left, PowerCut, Random, SimDisk};
+use crate::io::sim::{Call, CrashMode, Failure, Fault, Random, SimDisk};
 use crate::partition::{Partition, block_on};
 use crate::record::Record;
 use crate::types::{Acks, Offset, ReadUpTo, Timestamp};
@@ -52,37 +53,6 @@ fn prepared() -> (SimDisk, Store) {
     old.partition(1).unwrap().append_record(&Record::new().value("kept")).unwrap();
     old.partition(1).unwrap().sync().unwrap();
     (disk, store)
-}
-
-/// An opening removed the directory of a topic that was deleted under its old name. A crash in the middle left one without
-/// the file that tells the topic, and that stayed for ever.
-#[test]
-fn an_opening_that_removes_a_deleted_topic_may_be_interrupted() {
-    let (disk, store) = prepared();
-    let begin = disk.position();
-    store.delete_topic("old").unwrap();
-    let all = CrashMode::PowerCut(PowerCut::leaving(Left::All));
-    let each = |disk: &SimDisk, begin: usize, check: &dyn Fn(SimDisk)| {
-        let mut replay = disk.history().at(begin);
-        loop {
-            check(replay.crash_state(&mut Random::new(1), all));
-            if !replay.advance() {
-                return;
-            }
-        }
-    };
-    each(&disk, begin, &|crashed| {
-        let begin = crashed.position();
-        let store = open(&crashed);
-        each(&crashed, begin, &|again| {
-            let store = open(&again);
-            let names = again.root().list().unwrap().into_iter().map(|entry| entry.name);
-            let left: Vec<_> = names.filter(|name| name.starts_with("old-")).collect();
-            assert_eq!(left.len(), if list(&store).is_empty() { 0 } else { 2 }, "{left:?}");
-        });
-        drop(store);
-    });
-    drop(store);
 }
 
 type Change = fn(&Store) -> Result<()>;
