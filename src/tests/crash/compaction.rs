@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::check::{Checked, ensure, works};
 use super::host::{Host, Setting};
+use super::table::{Entry, Expect};
 use crate::clock::{Clock as _, ManualClock};
 use crate::compaction::{Cleaner, CleanerConfig};
 use crate::error::{ErrorKind, Result};
@@ -17,94 +18,6 @@ use crate::sync::Arc;
 use crate::types::{Offset, ProducerEpoch, ProducerId, ReadUpTo, Sequence, Timestamp};
 
 const KEYS: u64 = 5;
-
-/// What stands at an offset.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Entry {
-    Record { key: u64, value: Option<u64>, producer: Option<i64> },
-    Marker { producer: i64, result: TransactionResult },
-}
-
-/// The log as it was appended, and how much of it is sure.
-#[derive(Clone, Debug, Default)]
-struct Expect {
-    entries: Vec<Entry>,
-    written: usize,
-    durable: usize,
-}
-
-impl Expect {
-    /// What becomes of the records below `end`, by offset: whether each counts, is void, or is undecided.
-    fn decided(&self, end: usize) -> Vec<Option<bool>> {
-        let mut open: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
-        let mut decided = vec![Some(true); end];
-        for (offset, entry) in self.entries[..end].iter().enumerate() {
-            match entry {
-                Entry::Record { producer: Some(producer), .. } => {
-                    decided[offset] = None;
-                    open.entry(*producer).or_default().push(offset);
-                }
-                Entry::Record { .. } => {}
-                Entry::Marker { producer, result } => {
-                    for record in open.remove(producer).unwrap_or_default() {
-                        decided[record] = Some(*result == TransactionResult::Commit);
-                    }
-                }
-            }
-        }
-        decided
-    }
-
-    /// What is there of `found` is right, and what is not there may be missing.
-    fn check(&self, found: &BTreeMap<usize, Entry>, end: usize) -> Checked {
-        let decided = self.decided(end);
-        let mut last: BTreeMap<u64, usize> = BTreeMap::new();
-        for (offset, entry) in self.entries[..end].iter().enumerate() {
-            if let (Entry::Record { key, .. }, Some(true)) = (entry, decided[offset]) {
-                last.insert(*key, offset);
-            }
-        }
-        for (offset, entry) in found {
-            ensure!(*offset < end && self.entries[*offset] == *entry, "{offset} holds {entry:?}");
-        }
-        for offset in (0..end).filter(|offset| !found.contains_key(offset)) {
-            let Entry::Record { key, value, .. } = self.entries[offset] else { continue };
-            let may_go = match decided[offset] {
-                None => false,
-                Some(false) => true,
-                Some(true) => last[&key] > offset || value.is_none(),
-            };
-            ensure!(
-                may_go,
-                "{offset} of {end} is gone: {:?} of {:?}, there are {found:?}",
-                self.entries[offset],
-                self.entries
-            );
-        }
-        // A value whose tombstone is gone must not be there.
-        let mut table: BTreeMap<u64, Option<u64>> = BTreeMap::new();
-        for (offset, entry) in found {
-            if let (Entry::Record { key, value, .. }, Some(true)) = (entry, decided[*offset]) {
-                table.insert(*key, *value);
-            }
-        }
-        for (key, offset) in last {
-            let Entry::Record { value, .. } = self.entries[offset] else { continue };
-            let seen = table.get(&key).copied().flatten();
-            ensure!(seen == value, "key {key} is {seen:?}, and not {value:?}");
-        }
-        Ok(())
-    }
-
-    fn or(&self, other: &Self) -> Self {
-        let longer = if other.entries.len() > self.entries.len() { other } else { self };
-        Self {
-            entries: longer.entries.clone(),
-            written: self.written.min(other.written),
-            durable: self.durable.min(other.durable),
-        }
-    }
-}
 
 /// A log on a disk whose history is kept.
 struct Run {
@@ -117,6 +30,8 @@ struct Run {
     start: Expect,
     next_value: u64,
     faulty: bool,
+    /// Whether its tail is cut now and then.
+    cuts: bool,
 }
 
 /// All that a log holds.
@@ -150,7 +65,17 @@ fn read(log: &Log) -> Checked<(BTreeMap<usize, Entry>, usize)> {
 impl Run {
     fn open(disk: SimDisk, setting: Setting, keys: usize, start: Expect, next_value: u64) -> Checked<Self> {
         let cleaner = Cleaner::new(CleanerConfig { dedupe_bytes: keys * 27 + 100, bytes_per_second: None });
-        let mut run = Self { disk, setting, cleaner, host: None, steps: Vec::new(), start, next_value, faulty: false };
+        let mut run = Self {
+            disk,
+            setting,
+            cleaner,
+            host: None,
+            steps: Vec::new(),
+            start,
+            next_value,
+            faulty: false,
+            cuts: false,
+        };
         let begin = run.disk.position();
         let found = run.reopen(&run.start.clone())?;
         run.steps.push((begin, run.disk.position(), found));
@@ -201,6 +126,7 @@ impl Run {
             entries: expect.entries[..end].to_vec(),
             written: end,
             durable: durable.max(expect.durable.min(end)),
+            ..expect.clone()
         })
     }
 
@@ -250,7 +176,9 @@ impl Run {
     }
 
     fn put(&mut self, random: &mut Random) -> Checked {
-        let producer = Some(random.below(3).cast_signed()).filter(|id| *id > 0);
+        // Of producers whose batches were cut compaction may have removed those before.
+        let is_cut = !self.now().void.is_empty();
+        let producer = Some(random.below(3).cast_signed()).filter(|id| *id > 0 && !is_cut);
         let mut builder = BatchBuilder::new();
         if let Some(id) = producer {
             let of = |entry: &&Entry| matches!(entry, Entry::Record { producer: Some(by), .. } if *by == id);
@@ -276,7 +204,7 @@ impl Run {
             Entry::Marker { producer: by, .. } if *by == producer => Some(false),
             _ => None,
         };
-        if self.now().entries.iter().rev().find_map(of) != Some(true) {
+        if !self.now().void.is_empty() || self.now().entries.iter().rev().find_map(of) != Some(true) {
             return Ok(());
         }
         let marker = EndMarker {
@@ -290,6 +218,20 @@ impl Run {
         self.append(&[Entry::Marker { producer, result }], &batch, AppendOrigin::Coordinator)
     }
 
+    fn truncate(&mut self, random: &mut Random) -> Checked {
+        let to = random.index(self.now().entries.len() + 1);
+        self.step(|run, before| {
+            let cut = run.log()?.truncate(Offset::new(to as u64));
+            let after = match &cut {
+                Ok(end) => before.cut(usize::try_from(end.get()).unwrap_or(0)),
+                // It stopped somewhere between, and nothing is written until the log is opened again.
+                Err(_) => before.cutting(to.saturating_sub(2)),
+            };
+            run.judge(cut.map(drop))?;
+            Ok(after)
+        })
+    }
+
     fn compact(&mut self) -> Checked {
         self.step(|run, before| {
             let compacted = run.cleaner.clean(run.log()?).map(drop);
@@ -299,7 +241,7 @@ impl Run {
     }
 
     fn perform(&mut self, random: &mut Random) -> Checked {
-        match random.index(12) {
+        match random.index(13) {
             0..=4 => self.put(random),
             5 => self.end(1, TransactionResult::Commit),
             6 => self.end(2, TransactionResult::Abort),
@@ -307,6 +249,7 @@ impl Run {
                 run.judge(run.log()?.roll().map(drop))?;
                 Ok(before.clone())
             }),
+            12 if self.cuts => self.truncate(random),
             9 => {
                 self.setting.clock.advance(Duration::from_millis(600));
                 Ok(())
@@ -331,6 +274,7 @@ pub(super) struct Explorer {
     random: Random,
     config: LogConfig,
     keys: usize,
+    cuts: bool,
     pub(super) states: u64,
 }
 
@@ -346,7 +290,8 @@ impl Explorer {
         ];
         let config = works("configure", LogConfig::from_pairs(settings))?;
         let keys = random.pick(&[2, 100]).copied().unwrap_or(100);
-        Ok(Self { random, config, keys, states: 0 })
+        let cuts = random.one_in(2);
+        Ok(Self { random, config, keys, cuts, states: 0 })
     }
 
     fn setting(&self, clock: Timestamp) -> Setting {
@@ -356,6 +301,7 @@ impl Explorer {
     fn run(&mut self, ops: usize, mut before_each: impl FnMut(&mut Run, usize)) -> Checked<Run> {
         let setting = self.setting(Timestamp::from_millis(1_700_000_000_000));
         let mut run = Run::open(SimDisk::new(), setting, self.keys, Expect::default(), 0)?;
+        run.cuts = self.cuts;
         for op in 0..ops {
             before_each(&mut run, op);
             run.perform(&mut self.random)?;

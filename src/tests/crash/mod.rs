@@ -12,6 +12,7 @@ pub(super) mod fuzzed;
 mod generate;
 mod host;
 mod stores;
+mod table;
 mod workload;
 mod world;
 
