@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use riverbed::{Clock, ErrorKind, ManualClock, Offset, Timestamp};
+use riverbed::{Clock, ErrorKind, ManualClock, Offset, Record, Timestamp};
 use support::TestDir;
 use support::partition::{append, bases, batch, counted, fill, open, open_at, stored, values};
 
@@ -144,6 +144,11 @@ fn a_roll_onto_a_file_that_holds_something_fails() {
     assert_eq!(error.kind(), ErrorKind::Corruption);
     assert_eq!(error.corruption().unwrap().path.as_deref(), Some(path.as_path()));
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    // An opening would take the file for where the segment ends: nothing is appended until it is gone.
+    let error = partition.append_record(&Record::new().value("refused")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corruption);
+    assert_eq!(values(&partition, 0), counted(0, 3));
+    std::fs::rename(&path, dir.join("somebodys.log")).unwrap();
     fill(&partition, 5);
     assert_eq!(values(&partition, 0), counted(0, 5), "the segment goes on");
     assert_eq!(partition.roll().unwrap(), Offset::new(5));
