@@ -182,6 +182,7 @@ impl<'a, 'o> Recovering<'a, 'o> {
         let files = self.files[index];
         let limit = self.files.get(index + 1).map_or(Offset::MAX, |next| next.base);
         let recorded = self.trusted_bytes(index);
+        let is_here = index == self.first && files.base == self.opening.checkpoint.recovery_point.base;
         let trusted = recorded.min(view.len());
         let damage_before = self.found.recovery.damage.len();
         let mut writer = IndexWriter::new(files.base, index_settings(&self.opening.options.config));
@@ -189,7 +190,7 @@ impl<'a, 'o> Recovering<'a, 'o> {
         let mut known = None;
         let (mut place, mut end) = (0, files.base);
         let stop = loop {
-            if place == recorded && recorded > 0 {
+            if place == recorded && is_here {
                 // Compaction may have left out what came last; a cut left the point there.
                 self.resume_behind(trusted);
             }
