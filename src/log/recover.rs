@@ -182,7 +182,8 @@ impl<'a, 'o> Recovering<'a, 'o> {
         let files = self.files[index];
         let limit = self.files.get(index + 1).map_or(Offset::MAX, |next| next.base);
         let recorded = self.trusted_bytes(index);
-        let is_here = index == self.first && files.base == self.opening.checkpoint.recovery_point.base;
+        let is_emptied = |cut: &CutSegment| cut.position == 0;
+        let ends_at_point = recorded > 0 || self.opening.checkpoint.cut_of(files.base).is_some_and(is_emptied);
         let trusted = recorded.min(view.len());
         let damage_before = self.found.recovery.damage.len();
         let mut writer = IndexWriter::new(files.base, index_settings(&self.opening.options.config));
@@ -190,7 +191,7 @@ impl<'a, 'o> Recovering<'a, 'o> {
         let mut known = None;
         let (mut place, mut end) = (0, files.base);
         let stop = loop {
-            if place == recorded && is_here {
+            if place == recorded && ends_at_point {
                 // Compaction may have left out what came last; a cut left the point there.
                 self.resume_behind(trusted);
             }
