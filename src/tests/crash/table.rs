@@ -39,8 +39,13 @@ impl Expect {
         let mut cut = Self { written: self.written.min(end), durable: self.durable.min(end), ..self.clone() };
         let last = self.last_of_keys(&decided);
         for (offset, entry) in self.entries.iter().enumerate() {
-            let Entry::Record { key, .. } = entry else { continue };
-            if decided[offset] == Some(false) || (decided[offset].is_some() && last[key] > offset) {
+            let Entry::Record { key, value, .. } = entry else { continue };
+            let may_go = match decided[offset] {
+                None => false,
+                Some(false) => true,
+                Some(true) => last[key] > offset || value.is_none(),
+            };
+            if may_go {
                 cut.void.insert(offset);
                 cut.void_keys.insert(*key);
             }
