@@ -138,6 +138,7 @@ mod tests {
         let cut = "cutSegment: 4 cutEnd: 6 cutBytes: 90";
         assert_eq!(lines(log_checkpoint(2, &with_cuts)), Some(vec![newer, cut.into()]));
         assert!(log_checkpoint(2, &[0; 73]).is_none());
+        assert!(log_checkpoint(1, &[0; 57]).is_none());
         assert_eq!(lines(topics(&[0; 8])), Some(vec![]));
         assert!(topics(&[0xff; 40]).is_none());
         assert!(clean_mark(&[0xff; 40]).is_none());
