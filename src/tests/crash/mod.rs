@@ -82,6 +82,15 @@ fn each_call_of_a_stores_workload_may_fail_once() {
     }
 }
 
+/// A cut went through a batch that compaction had emptied, so that no byte of its segment stayed. The opening did not
+/// come to the recovery point, and the log ended below what was durable.
+#[test]
+fn a_cut_that_leaves_nothing_of_a_compacted_segment_keeps_the_recovery_point() {
+    for seed in [73, 5127] {
+        compaction::Explorer::new(seed).and_then(|mut explorer| explorer.crash_everywhere(2)).unwrap();
+    }
+}
+
 #[test]
 fn compacted_logs_lose_no_value_and_bring_none_back_through_drawn_crashes() {
     let (seed, states) = (number_from("RIVERBED_SEED"), number_from("RIVERBED_CRASH_STATES"));
