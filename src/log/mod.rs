@@ -30,6 +30,7 @@ mod recover;
 mod refresh;
 mod replay;
 mod replicate;
+mod resume;
 mod retain;
 mod retention;
 mod roll;

@@ -6,41 +6,27 @@
 use std::ops::Range;
 
 use crate::error::{Corruption, CorruptionReason, Error, Result};
-use crate::io::{Region, View};
+use crate::io::View;
 use crate::log::checkpoint::CutSegment;
 use crate::log::durability::Sealing;
-use crate::log::follow::Following;
 use crate::log::found::{CutReason, Found};
 use crate::log::layout::SegmentFiles;
 use crate::log::lost_sync;
 use crate::log::open::{LastClose, OpenMode, Opening};
 use crate::log::replay::{self, Replay};
+use crate::log::resume::Walked;
 use crate::log::tail::{Tail, index_settings};
 use crate::record::BatchHeader;
 use crate::record::batch_header::HEADER_LEN;
+use crate::segment::Segment;
 use crate::segment::file_name::{FileKind, file_name};
-use crate::segment::indexes::Indexes;
 use crate::segment::memory_index::IndexWriter;
 use crate::segment::offset_index::OffsetEntry;
 use crate::segment::transaction_index::TransactionIndex;
 use crate::segment::walk::{Expected, Next, check_crc, is_old_message, next_at};
-use crate::segment::{ActiveSegment, Segment, SegmentParts};
 use crate::span;
 use crate::sync::Arc;
 use crate::types::{LeaderEpoch, Offset, Position};
-
-/// A segment that was walked.
-struct Walked {
-    files: SegmentFiles,
-    index: IndexWriter,
-    aborted: TransactionIndex,
-    /// The bytes that count.
-    valid: usize,
-    /// The offset behind its last batch.
-    end: Offset,
-    /// The producers' state behind it.
-    snapshot: Vec<u8>,
-}
 
 /// Why the walk through a segment ended.
 enum Stop {
@@ -52,15 +38,15 @@ enum Stop {
 
 /// A recovery under way.
 pub(super) struct Recovering<'a, 'o> {
-    opening: &'a Opening<'o>,
+    pub(super) opening: &'a Opening<'o>,
     same_power: bool,
-    files: &'a [SegmentFiles],
+    pub(super) files: &'a [SegmentFiles],
     /// Index of the segment that holds the recovery point.
-    first: usize,
+    pub(super) first: usize,
     replay: Replay,
-    expected: Expected,
-    found: Found,
-    walked: Vec<Walked>,
+    pub(super) expected: Expected,
+    pub(super) found: Found,
+    pub(super) walked: Vec<Walked>,
 }
 
 impl<'a, 'o> Recovering<'a, 'o> {
@@ -405,90 +391,6 @@ impl<'a, 'o> Recovering<'a, 'o> {
         self.found.segments.clear();
         self.walked.clear();
         self.found.log_end = log_start;
-    }
-
-    /// Makes segments of what was walked; the last one becomes the active one, if it may be written.
-    fn build_segments(&mut self, write: bool) -> Result<Option<ActiveSegment>> {
-        let mut walked = std::mem::take(&mut self.walked).into_iter().peekable();
-        while let Some(one) = walked.next() {
-            let is_cut = self.opening.checkpoint.cut_of(one.files.base).is_some();
-            let end = match walked.peek() {
-                Some(next) => next.files.base,
-                None if is_cut => self.found.log_end,
-                None => return self.build_last(one, write),
-            };
-            let snapshot = Some((end, one.snapshot.clone()));
-            let segment = self.build_sealed(one)?;
-            self.found.recovery.rebuilt_indexes += 1;
-            self.found.unsealed.push(Sealing { segment: Arc::clone(&segment), snapshot, trim: false });
-            self.found.segments.push(segment);
-        }
-        Ok(None)
-    }
-
-    fn build_sealed(&self, mut walked: Walked) -> Result<Arc<Segment>> {
-        walked.index.seal();
-        let region = self.sealed_region(&walked)?;
-        Ok(Arc::new(Segment::new(SegmentParts {
-            base: walked.files.base,
-            directory: Arc::clone(&self.opening.directory),
-            region,
-            settings: index_settings(&self.opening.options.config),
-            indexes: Indexes::Memory(Arc::clone(walked.index.index())),
-            aborted: Some(walked.aborted),
-            verify_always: self.opening.options.verify_always,
-        })))
-    }
-
-    /// The log file of a segment that takes no more appends. What it holds beyond its batches, room that was never used,
-    /// goes now; where a cut ended it, other processes may hold slices of what follows, and it stays until a close.
-    fn sealed_region(&self, walked: &Walked) -> Result<Arc<dyn Region>> {
-        let files = &walked.files;
-        let write = self.opening.options.mode == OpenMode::Write && self.found.damage.is_none();
-        if write && self.opening.checkpoint.cut_of(files.base).is_none() {
-            let valid = walked.valid as u64;
-            let region = self.opening.directory.open_append(&self.opening.log_name(files), valid, valid)?;
-            region.finish()?;
-            return Ok(region);
-        }
-        let is_last = self.files.last().is_some_and(|last| last.base == files.base);
-        self.opening.log_region(files, is_last)
-    }
-
-    /// The last segment of a read-only log, to which another process may append.
-    fn build_followed(&mut self, walked: Walked) -> Result<Option<ActiveSegment>> {
-        let segment = self.opening.followed(&walked.files, &walked.index)?;
-        segment.keep_aborted(walked.aborted);
-        self.found.segments.push(segment);
-        let sealed_below = self.files.get(self.first).map_or(walked.files.base, |first| first.base);
-        let (index, position, expected) = (walked.index, walked.valid, self.expected);
-        self.found.following = Some(Following { index, position, expected, sealed_below });
-        Ok(None)
-    }
-
-    fn build_last(&mut self, walked: Walked, write: bool) -> Result<Option<ActiveSegment>> {
-        let name = self.opening.log_name(&walked.files);
-        let is_ended = walked.end != self.found.log_end
-            || (write && walked.valid > 0 && self.opening.directory.has_other_names(&name)?);
-        // Behind damage that took the end of what was synced, another segment goes on: no gap inside of one. Nor does a
-        // backup have its file grow.
-        if !write || self.found.damage.is_some() || is_ended {
-            if !write && self.found.recovery.damage.is_empty() && walked.end == self.found.log_end {
-                return self.build_followed(walked);
-            }
-            let segment = self.build_sealed(walked)?;
-            if write {
-                self.found.unsealed.push(Sealing { segment: Arc::clone(&segment), snapshot: None, trim: false });
-            }
-            self.found.segments.push(segment);
-            return Ok(None);
-        }
-        let new = self.opening.new_segment(walked.files.base);
-        let valid = walked.valid as u64;
-        let region = self.opening.directory.open_append(&name, valid, new.capacity.max(valid))?;
-        let active = ActiveSegment::resume(&self.opening.directory, region, walked.index, Some(walked.aborted), new)?;
-        self.found.segments.push(Arc::clone(active.segment()));
-        Ok(Some(active))
     }
 }
 
